@@ -1,0 +1,33 @@
+"""What people asked for in MLflow: the values the Registry port hands over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """One registered model as one search answer shows it.
+
+    `aliases` maps alias to version, `stages` maps stage to the newest version in it, `newest` is the highest version.
+    """
+
+    name: str
+    aliases: Mapping[str, str] = field(default=EMPTY)
+    stages: Mapping[str, str] = field(default=EMPTY)
+    tags: Mapping[str, str] = field(default=EMPTY)
+    newest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One version: where its artifacts lie (`source`, a URI) and its tags."""
+
+    name: str
+    version: str
+    source: str
+    run_id: str | None = None
+    tags: Mapping[str, str] = field(default=EMPTY)

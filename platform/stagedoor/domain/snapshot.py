@@ -1,0 +1,57 @@
+"""What one machine serves at one moment. The resolver writes it, the workers read it; nothing else passes between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+from stagedoor.domain.intent import EMPTY
+from stagedoor.domain.traffic import Route
+
+State = Literal["pending", "ready", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionEntry:
+    """One version on this machine.
+
+    `ready`: verified files lie in the store under `digest`, and a probe has loaded and warmed it using about
+    `memory_bytes`. `refused`: `code` and `reason` say why. `pending`: on its way.
+    """
+
+    version: str
+    state: State
+    digest: str = ""
+    flavor: str = ""
+    memory_bytes: int = 0
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model: what its names mean now, and how plain-name traffic splits.
+
+    `aliases` and `stages` are the effective ones: a name whose new version is not ready still means the old one.
+    `policy` and `sticky` are the last well-formed tags; `problems` are sentences about what is asked for and not done.
+    """
+
+    name: str
+    aliases: Mapping[str, str] = field(default=EMPTY)
+    stages: Mapping[str, str] = field(default=EMPTY)
+    policy: str | None = None
+    sticky: str | None = None
+    route: Route | None = None
+    versions: Mapping[str, VersionEntry] = field(default_factory=lambda: MappingProxyType({}))
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All models at one serial. Serials only grow; a route's epoch is the serial at which it last changed."""
+
+    serial: int
+    models: Mapping[str, ModelEntry]
+
+
+NOTHING: Final = Snapshot(0, MappingProxyType({}))

@@ -1,0 +1,48 @@
+"""Every name that leaves this process: aliases, tags, headers, claims, roles and metrics, each spelled once."""
+
+from typing import Final
+
+# Aliases and stages that carry meaning in MLflow.
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+PRODUCTION: Final = "Production"
+STAGES: Final = ("None", "Staging", "Production", "Archived")
+
+# Tags of a registered model: a person's control surface in the MLflow UI.
+TAG_PREFIX: Final = "stagedoor."
+TAG_TRAFFIC: Final = "stagedoor.traffic"
+TAG_STICKY: Final = "stagedoor.sticky"
+TAG_ROUTE: Final = "stagedoor.route"
+
+# Tags of a model version: what Stagedoor found out about it.
+TAG_SHA256: Final = "stagedoor.sha256"
+
+# Headers in and out.
+HEADER_REQUEST_ID: Final = "X-Request-Id"
+HEADER_MODEL_NAME: Final = "X-Model-Name"
+HEADER_MODEL_VERSION: Final = "X-Model-Version"
+HEADER_MODEL_ARM: Final = "X-Model-Arm"
+HEADER_ROUTE_EPOCH: Final = "X-Route-Epoch"
+
+# Claims and roles of a token.
+CLAIM_ROLES: Final = "roles"
+CLAIM_MODELS: Final = "models"
+ROLE_PREDICTOR: Final = "predictor"
+ROLE_TESTER: Final = "tester"
+ROLE_VIEWER: Final = "viewer"
+ROLE_PROMOTER: Final = "promoter"
+ROLE_ADMIN: Final = "admin"
+
+# Metrics (Prometheus naming: unit and `_total` as suffix).
+METRIC_ASSIGNED: Final = "stagedoor_assigned_total"
+METRIC_PREDICTIONS: Final = "stagedoor_predictions_total"
+METRIC_DURATION: Final = "stagedoor_prediction_duration_seconds"
+METRIC_ERRORS: Final = "stagedoor_prediction_errors_total"
+METRIC_REJECTED: Final = "stagedoor_rejected_requests_total"
+METRIC_STALENESS: Final = "stagedoor_registry_staleness_seconds"
+METRIC_INTENT_PROBLEMS: Final = "stagedoor_intent_problems"
+METRIC_SNAPSHOT_SERIAL: Final = "stagedoor_snapshot_serial"
+METRIC_LOADED_VERSIONS: Final = "stagedoor_loaded_versions"
+
+# One prefix for every environment variable.
+ENV_PREFIX: Final = "STAGEDOOR_"

@@ -1,0 +1,1 @@
+"""The control plane: guards what the registry asks for."""

@@ -1,0 +1,1 @@
+"""The data plane: answers requests, and goes on answering when everything else is dead."""
