@@ -1,0 +1,40 @@
+"""The metric objects of the request path. Labels come from the snapshot and from code tables, never from a caller."""
+
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+from stagedoor import names
+
+BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+ASSIGNED: Final = Counter(
+    names.METRIC_ASSIGNED.removesuffix("_total"),
+    "Requests given to a version, counted before it predicts.",
+    ["model", "version", "arm"],
+)
+PREDICTIONS: Final = Counter(
+    names.METRIC_PREDICTIONS.removesuffix("_total"),
+    "Requests by what came of them; model_error, invalid_output and timeout are the version's doing.",
+    ["model", "version", "arm", "outcome"],
+)
+ERRORS: Final = Counter(
+    names.METRIC_ERRORS.removesuffix("_total"),
+    "Predictions that did not succeed, by problem code.",
+    ["model", "version", "code"],
+)
+DURATION: Final = Histogram(
+    names.METRIC_DURATION,
+    "Seconds from a request's headers to its answer.",
+    ["model", "version"],
+    buckets=BUCKETS,
+)
+REJECTED: Final = Counter(
+    names.METRIC_REJECTED.removesuffix("_total"),
+    "Requests refused before any version was chosen, by problem code.",
+    ["code"],
+)
+LOST_RECORDS: Final = Counter(
+    "stagedoor_lost_records",
+    "Request records dropped because the log could not be written fast enough.",
+)
