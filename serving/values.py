@@ -1,6 +1,6 @@
 """The values that codecs, signature checks and loaders pass to each other. They know no protocol and no framework."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
@@ -17,12 +17,37 @@ UNNAMED: Final = ""
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
+class Block(Mapping[str, Array]):
+    """Columns of one type, kept as the single `(rows, columns)` array they were read into.
+
+    Reads like any mapping of 1-d columns; a loader that wants a matrix takes `matrix` and stacks nothing.
+    `positions` maps each column's name to its place, in order.
+    """
+
+    __slots__ = ("matrix", "positions")
+
+    def __init__(self, matrix: Array, positions: Mapping[str, int]) -> None:
+        self.matrix = matrix
+        self.positions = positions
+
+    def __getitem__(self, name: str) -> Array:
+        column: Array = self.matrix[:, self.positions[name]]
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """Data that has passed the signature check.
 
     `table`: a column signature, or data that came as a frame; `arrays` holds one 1-d array per column, in the
-    signature's order, all of length `rows` (object arrays for strings, bytes and nested values).
+    signature's order, all of length `rows` (object arrays for strings, bytes and nested values); it is a `Block` where
+    all columns are of one number type. Optional columns that were not sent are absent.
     `tensors`: one n-d array per tensor, or a single one under UNNAMED; `rows` is the common first dimension (1 for 0-d).
     """
 
