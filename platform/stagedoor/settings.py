@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     log_requests: bool = Field(default=True, description="Write one log line for each prediction.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line to write.")
 
+    # --- what may be loaded ---
+    allow_pickle: bool = Field(
+        default=False,
+        description="Load models stored as pickles, which can run any code while they load. "
+        "ONNX, skops with known types, models from code and native formats need no pickle.",
+    )
+
     # --- ONNX Runtime ---
     onnx_providers: Annotated[tuple[str, ...], NoDecode] = Field(
         ("CPUExecutionProvider",), description="Execution providers in order of preference, for models that name none."
