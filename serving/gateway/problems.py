@@ -227,6 +227,11 @@ def problem_of(error: BaseException) -> Problem:
     return INTERNAL
 
 
+def code_of(error: BaseException) -> str:
+    """The stable code of `error`; `internal_error` for anything that is not ours."""
+    return problem_of(error).code
+
+
 def reply_for(error: BaseException, request_id: str, *, open_inference: bool = False) -> Reply:
     """The answer that tells `error`. Never raises, and shows nothing of an exception that is not ours.
 

@@ -1,36 +1,40 @@
-"""The path of a request, decoded exactly once. Both transports read it here, so that neither can be tricked alone."""
+"""The path of a WSGI request, safe to route by. Werkzeug routes by the decoded path; what decoding hides is refused here."""
 
-from typing import Final
-from urllib.parse import unquote_to_bytes, urlsplit
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
 
 from stagedoor.errors import MalformedName
 
-_RULE: Final = "a path is UTF-8 without control characters, and encodes no slash, backslash or NUL"
-_FORBIDDEN: Final = ("%2f", "%5c", "%00")
+_RULE: Final = "a path is UTF-8 without control characters, and encodes no slash, backslash or percent sign"
+_HIDDEN: Final = ("%2f", "%5c", "%25", "%00")
 
 
-def path_of(target: str) -> str:
-    """The decoded path of a request target as it came over the wire (`/models/fraud%40champion/invocations?x=1`).
+def checked_path(environ: Mapping[str, Any]) -> str:
+    """The path as it was sent, in one canonical percent-encoding.
 
-    An encoded slash would move a boundary between segments, so it is refused rather than decoded. Raises MalformedName.
+    An encoded slash would move a boundary between segments, and an encoded percent sign asks to be decoded twice; no
+    name holds either, so both are refused rather than read. Raises MalformedName.
     """
-    raw = target.partition("?")[0].partition("#")[0]
-    if not raw.startswith("/"):
-        raw = _path_of_absolute(raw)
-    if "%" in raw and any(code in raw.lower() for code in _FORBIDDEN):
+    sent = _as_sent(environ)
+    if "%" in sent and any(code in sent.lower() for code in _HIDDEN):
         raise MalformedName("path", _RULE)
+    decoded = environ.get("PATH_INFO", "/").encode("latin-1", "replace")
     try:
-        path = unquote_to_bytes(raw.encode("latin-1")).decode()
-    except UnicodeError as error:
+        text = decoded.decode()
+    except UnicodeDecodeError as error:
         raise MalformedName("path", _RULE) from error
-    if any(character < " " or character == "\x7f" for character in path):
+    if any(character < " " or character == "\x7f" for character in text):
         raise MalformedName("path", _RULE)
-    return path
+    return quote(decoded, safe="/@:")
 
 
-def _path_of_absolute(target: str) -> str:
-    """The path of the absolute form (`http://host/path`), which RFC 9112 asks servers to take."""
+def _as_sent(environ: Mapping[str, Any]) -> str:
+    """What gunicorn (RAW_URI) or another server (REQUEST_URI) kept of the request line; without it, nothing is hidden."""
+    target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    if target.startswith("/"):
+        return target.partition("?")[0]
     try:
-        return urlsplit(target).path or "/"
+        return urlsplit(target).path
     except ValueError as error:
         raise MalformedName("path", _RULE) from error
