@@ -1,5 +1,6 @@
 """The metric objects of the request path. Labels come from the snapshot and from code tables, never from a caller."""
 
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import Counter, Histogram
@@ -38,3 +39,13 @@ LOST_RECORDS: Final = Counter(
     "stagedoor_lost_records",
     "Request records dropped because the log could not be written fast enough.",
 )
+
+
+@lru_cache(maxsize=4096)
+def _assigned(model: str, version: str, arm: str) -> Counter:
+    return ASSIGNED.labels(model, version, arm)
+
+
+def assigned(model: str, version: str, arm: str) -> None:
+    """Count a request given to a version, at once: a version that takes the process down must not lose it."""
+    _assigned(model, version, arm).inc()

@@ -1,7 +1,6 @@
 """What is kept of each request: metrics and one log line, both off the request path."""
 
 import threading
-import time
 from collections import Counter as Tally
 from collections import deque
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import IO, Any, Final
 import orjson
 
 from serving import metrics
+from serving.routing import Choice
 
 FLUSH_SECONDS: Final = 0.1
 MAX_WAITING: Final = 100_000
@@ -18,18 +18,18 @@ MAX_WAITING: Final = 100_000
 
 @dataclass(slots=True)
 class Record:
-    """One request. `outcome` is ok, client_error, model_error, invalid_output, timeout or overload; `code` the problem's."""
+    """One request. `outcome` is ok, client_error, model_error, invalid_output, timeout, overload or internal_error.
+
+    `at` is the epoch time it came in, `seconds` what it took, `code` the problem's code, `cause` for people's eyes.
+    """
 
     request_id: str
+    at: float
     status: int
     seconds: float
     outcome: str
     code: str | None = None
-    model: str | None = None
-    version: str | None = None
-    arm: str | None = None
-    epoch: int | None = None
-    bucket: int | None = None
+    choice: Choice | None = None
     subject: str | None = None
     protocol: str | None = None
     rows: int | None = None
@@ -91,8 +91,7 @@ class Recorder:
     def _write(self, records: list[Record]) -> None:
         if self._stream is None:
             return
-        time_text = datetime.now(UTC).isoformat(timespec="milliseconds")
-        lines = b"".join(orjson.dumps(_line(record, time_text), option=orjson.OPT_APPEND_NEWLINE) for record in records)
+        lines = b"".join(orjson.dumps(_line(record), option=orjson.OPT_APPEND_NEWLINE) for record in records)
         try:
             self._stream.write(lines)
             self._stream.flush()
@@ -100,9 +99,10 @@ class Recorder:
             metrics.LOST_RECORDS.inc(len(records))
 
 
-def _line(record: Record, time_text: str) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "timestamp": time_text,
+def _line(record: Record) -> dict[str, Any]:
+    choice = record.choice
+    line = {
+        "timestamp": datetime.fromtimestamp(record.at, UTC).isoformat(timespec="milliseconds"),
         "level": "info" if record.status < 500 else "error",  # noqa: PLR2004  HTTP's server errors
         "component": "gateway",
         "event": "prediction",
@@ -110,27 +110,19 @@ def _line(record: Record, time_text: str) -> dict[str, Any]:
         "status": record.status,
         "ms": round(record.seconds * 1000, 3),
         "outcome": record.outcome,
+        "code": record.code,
+        "model": choice and choice.model,
+        "version": choice and choice.version,
+        "arm": choice and choice.arm,
+        "epoch": choice and choice.epoch,
+        "bucket": choice and choice.bucket,
+        "subject": record.subject,
+        "protocol": record.protocol,
+        "rows": record.rows,
+        "trace_id": record.trace_id,
+        "cause": record.cause,
     }
-    for name in _OPTIONAL:
-        value = getattr(record, name)
-        if value is not None:
-            line[name] = value
-    return line
-
-
-_OPTIONAL: Final = (
-    "model",
-    "version",
-    "arm",
-    "epoch",
-    "bucket",
-    "subject",
-    "protocol",
-    "rows",
-    "code",
-    "trace_id",
-    "cause",
-)
+    return {name: value for name, value in line.items() if value is not None}
 
 
 def _count(records: list[Record]) -> None:
@@ -139,21 +131,17 @@ def _count(records: list[Record]) -> None:
     errors: Tally[tuple[str, str, str]] = Tally()
     rejected: Tally[str] = Tally()
     for record in records:
-        if record.model is None or record.version is None:
+        choice = record.choice
+        if choice is None:
             rejected[record.code or record.outcome] += 1
             continue
-        outcomes[record.model, record.version, record.arm or "", record.outcome] += 1
+        outcomes[choice.model, choice.version, choice.arm, record.outcome] += 1
         if record.code is not None:
-            errors[record.model, record.version, record.code] += 1
-        metrics.DURATION.labels(record.model, record.version).observe(record.seconds)
+            errors[choice.model, choice.version, record.code] += 1
+        metrics.DURATION.labels(choice.model, choice.version).observe(record.seconds)
     for labels, number in outcomes.items():
         metrics.PREDICTIONS.labels(*labels).inc(number)
     for error_labels, number in errors.items():
         metrics.ERRORS.labels(*error_labels).inc(number)
     for code, number in rejected.items():
         metrics.REJECTED.labels(code).inc(number)
-
-
-def now() -> float:
-    """A clock for durations."""
-    return time.perf_counter()

@@ -31,3 +31,28 @@ def get_logger(**fields: Any) -> structlog.typing.FilteringBoundLogger:  # noqa:
     """A logger whose lines carry `fields`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(**fields)
     return logger
+
+
+def json_formatter(component: str) -> logging.Formatter:
+    """A formatter that gives a logger of the standard library (gunicorn's above all) the same JSON lines."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            _Component(component),
+            structlog.stdlib.add_logger_name,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+        ],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+    )
+
+
+class _Component:
+    """Adds the component's name to a line."""
+
+    def __init__(self, component: str) -> None:
+        self._component = component
+
+    def __call__(self, _logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["component"] = self._component
+        return event

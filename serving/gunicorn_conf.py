@@ -1,0 +1,73 @@
+"""gunicorn's configuration for the gateway; `platform/deploy/gunicorn.conf.py` is the same for those who copy files.
+
+Command-line options of gunicorn override everything here, `--bind` and `--workers` above all.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from stagedoor.paths import StatePaths
+from stagedoor.settings import load_settings
+from stagedoor.telemetry import json_formatter
+
+_settings = load_settings()
+_paths = StatePaths(_settings.state_dir)
+
+# prometheus_client reads this when it is first imported, which happens in the workers.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_paths.metrics)
+_paths.metrics.mkdir(parents=True, exist_ok=True)
+
+bind = "127.0.0.1:8000"
+workers = 2
+worker_class = "asgi"
+asgi_loop = "uvloop"
+asgi_lifespan = "on"
+http_parser = "fast"  # "auto" takes the slower one in silence where the C parser is missing
+loglevel = _settings.log_level
+timeout = 60
+graceful_timeout = 30
+keepalive = 5  # idle connections hold up a graceful end for this long at most
+backlog = 2048
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 16_380  # a token of 8 kB fits
+control_socket_disable = True
+preload_app = False  # each worker loads its own models: sessions do not survive a fork
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn's heartbeat file belongs in memory
+
+
+class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn's own lines in the format of all others. (Its logconfig settings would switch the access log on as well.)"""
+
+    def setup(self, cfg: Any) -> None:  # noqa: ANN401  gunicorn's signature
+        """Set the logs up as gunicorn does, then change the format."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(json_formatter("gunicorn"))
+
+
+logger_class = JsonLogger
+
+
+def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
+    """Start with empty counters; a reload keeps them."""
+    shutil.rmtree(_paths.metrics, ignore_errors=True)
+    _paths.metrics.mkdir(parents=True, exist_ok=True)
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ANN401  gunicorn's hook
+    """Tell the lane how to know that its worker is on its way out."""
+    lane = getattr(worker, "asgi", None)
+    if hasattr(lane, "draining"):
+        lane.draining = lambda: not worker.alive
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
+    """Forget the live gauges of a worker that has ended."""
+    from prometheus_client import multiprocess  # noqa: PLC0415  only now that the folder is set
+
+    multiprocess.mark_process_dead(worker.pid)

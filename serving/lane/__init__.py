@@ -1,0 +1,1 @@
+"""The quick way in: predictions answered straight from ASGI, everything else handed to Flask."""

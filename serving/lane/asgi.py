@@ -1,0 +1,171 @@
+"""The ASGI callable of a gateway worker. It means nothing of its own: the plane decides, as it does for Flask."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+from serving.http import Reply
+from serving.plane import Exchange, Head, Plane
+from serving.targets import is_predict_path
+from stagedoor.errors import BodyTooLarge, PredictionTimeout
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LINGER_SECONDS: Final = 1.0
+LINGER_BYTES: Final = 64 * 1024 * 1024
+
+
+class ClientGoneError(Exception):
+    """The caller hung up before the body was complete; nobody is left to answer."""
+
+
+class Lane:
+    """`draining` says whether this worker is on its way out: answers then ask for the connection to be closed."""
+
+    def __init__(self, plane: Plane, everything_else: App, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
+        self._plane = plane
+        self._everything_else = everything_else
+        self._on_start = on_start
+        self._on_stop = on_stop
+        self.draining: Callable[[], bool] = lambda: False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI connection scope."""
+        if scope["type"] == "http":
+            if scope["method"] == "POST" and is_predict_path(scope["raw_path"].decode("latin-1")):
+                await self._predict(scope, receive, send)
+            else:
+                await self._everything_else(scope, receive, self._closing(send))
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(_head(scope))
+        complete = False
+        try:
+            self._plane.admit(exchange)
+            body = await _read(receive, self._plane.max_body_bytes)
+            complete = True
+            reply = await self._answer(exchange, body)
+        except ClientGoneError:
+            return
+        except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
+            reply = self._plane.fail(exchange, error)
+            complete = complete or not isinstance(error, BodyTooLarge)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": reply.status,
+                "headers": _encode(reply, close=not complete or self.draining()),
+            }
+        )
+        await send({"type": "http.response.body", "body": reply.body})
+        if not complete:
+            await _linger(receive)
+
+    async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
+        plane = self._plane
+        if exchange.version is None:
+            await asyncio.get_running_loop().run_in_executor(None, plane.load, exchange)
+        if plane.is_quick(exchange, body):
+            return plane.answer(exchange, body)
+        future = plane.submit(plane.answer, exchange, body)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), plane.timeout)
+        except TimeoutError as error:
+            if future.done() and not future.cancelled():
+                raise
+            raise PredictionTimeout(plane.timeout) from error
+
+    def _closing(self, send: Send) -> Send:
+        """While draining, let Flask's answers close their connection as well."""
+        if not self.draining():
+            return send
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+            await send(message)
+
+        return send_and_close
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._on_start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                self._on_stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _head(scope: Scope) -> Head:
+    raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+    headers = dict(pairs)
+    repeated: frozenset[str] = frozenset()
+    if len(headers) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = frozenset(name for name in headers if names.count(name) > 1)
+        headers = dict(reversed(pairs))
+    client = scope["client"]
+    return Head(
+        scope["raw_path"].decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        headers,
+        repeated,
+        client[0] if client else "",
+    )
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises BodyTooLarge one byte past the limit, and ClientGoneError."""
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge(limit)
+        return body
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(limit)
+        chunks.append(chunk)
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
+
+
+async def _linger(receive: Receive) -> None:
+    """Throw away what is still being sent, for a moment: closing at once would reset the connection under the answer."""
+    seen = 0
+    try:
+        async with asyncio.timeout(LINGER_SECONDS):
+            while seen < LINGER_BYTES:
+                message = await receive()
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+                seen += len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+def _encode(reply: Reply, *, close: bool) -> list[tuple[bytes, bytes]]:
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    headers.append((b"content-length", str(len(reply.body)).encode()))
+    if close:
+        headers.append((b"connection", b"close"))
+    return headers
