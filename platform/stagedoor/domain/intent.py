@@ -13,6 +13,7 @@ class RegisteredModel:
     """One registered model as one search answer shows it.
 
     `aliases` maps alias to version, `stages` maps stage to the newest version in it, `newest` is the highest version.
+    `created_at` tells a model from another that had its name before, in which the same version numbers meant others.
     """
 
     name: str
@@ -20,14 +21,16 @@ class RegisteredModel:
     stages: Mapping[str, str] = field(default=EMPTY)
     tags: Mapping[str, str] = field(default=EMPTY)
     newest: str | None = None
+    created_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version: where its artifacts lie (`source`, a URI) and its tags."""
+    """One version: where its artifacts lie (`source`, a URI), its tags, and whether its registration is `complete`."""
 
     name: str
     version: str
     source: str
     run_id: str | None = None
     tags: Mapping[str, str] = field(default=EMPTY)
+    complete: bool = True

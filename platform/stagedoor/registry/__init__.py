@@ -1,0 +1,1 @@
+"""The Registry port, its MLflow adapter and its in-memory twin."""

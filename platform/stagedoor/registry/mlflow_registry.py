@@ -1,0 +1,180 @@
+"""MLflow's model registry over REST. Reading intent needs neither the mlflow package nor its retries of minutes."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+import urllib3
+from requests.auth import AuthBase
+
+from stagedoor.domain.intent import ModelVersion, RegisteredModel
+from stagedoor.errors import RegistryDenied, RegistryGarbled, RegistryNotFound, RegistryUnavailable
+from stagedoor.registry import mlflow_answers as answers
+from stagedoor.registry.mlflow_artifacts import download
+
+MIB: Final = 1024 * 1024
+MAX_ANSWER: Final = 64 * MIB
+MAX_PAGES: Final = 200
+PAGE_SIZE: Final = 1000
+FETCH_SECONDS: Final = 900.0
+"""Longest time one version's files may take altogether; each silence within is bounded by the registry timeout."""
+
+_CHUNK: Final = 256 * 1024
+_OK: Final = 200
+
+TokenSource = Callable[[], str | None]
+
+
+class _Bearer(AuthBase):
+    """The token at the moment of the request. As `auth` it also keeps a .netrc file from replacing it."""
+
+    def __init__(self, token: TokenSource) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        token = self._token()
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+
+class MLflowRegistry:
+    """The Registry port over an MLflow tracking server at `url`.
+
+    `timeout` bounds each answer, in seconds; `token` is asked at each request, so that it can be renewed;
+    `max_artifact_bytes` bounds the size of one version.
+    """
+
+    def __init__(
+        self, url: str, *, timeout: float, token: TokenSource = lambda: None, max_artifact_bytes: int = 20_480 * MIB
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._timeout = timeout
+        self._auth = _Bearer(token)
+        self._max_artifact_bytes = max_artifact_bytes
+        self._threads = threading.local()
+        self._pages: dict[str, tuple[bytes, tuple[RegisteredModel, ...], str]] = {}
+
+    # --- the port ---
+
+    def models(self) -> tuple[RegisteredModel, ...]:
+        """See Registry. A page whose bytes are those of the last time is not parsed again."""
+        found: dict[str, RegisteredModel] = {}
+        pages: dict[str, tuple[bytes, tuple[RegisteredModel, ...], str]] = {}
+        token = ""
+        while token not in pages:
+            if len(pages) == MAX_PAGES:
+                raise RegistryGarbled(f"The registry answers more than {MAX_PAGES} pages of models.")
+            page = self._page(token)
+            pages[token] = page
+            found.update((model.name, model) for model in page[1])
+            token = page[2]
+            if not token:
+                self._pages = pages
+                return tuple(found[name] for name in sorted(found))
+        raise RegistryGarbled("The registry's pages of models lead in a circle.")
+
+    def model(self, name: str) -> RegisteredModel:
+        """See Registry."""
+        return answers.read_model(self._get("registered-models/get", {"name": name}))
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """See Registry."""
+        return answers.read_version(self._get("model-versions/get", {"name": name, "version": version}))
+
+    def fetch(self, version: ModelVersion, into: Path) -> None:
+        """See Registry."""
+        uri = answers.read_uri(self._get("model-versions/get-download-uri", {"name": version.name, "version": version.version}))
+        deadline = time.monotonic() + FETCH_SECONDS
+        room = self._max_artifact_bytes
+
+        def list_folder(path: str) -> tuple[answers.File, ...]:
+            return answers.read_files(self._ask("GET", "/api/2.0/mlflow-artifacts/artifacts", params={"path": path}))
+
+        def save(path: str, file: Path) -> None:
+            nonlocal room
+            room -= self._save(f"/api/2.0/mlflow-artifacts/artifacts/{path}", file, room, deadline)
+
+        download(uri, into, server=self._url, list_folder=list_folder, save=save)
+
+    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
+        """See Registry."""
+        tag = {"name": name, "version": version, "key": key, "value": value}
+        self._ask("POST", "/api/2.0/mlflow/model-versions/set-tag", json=tag)
+
+    # --- inside ---
+
+    def _page(self, token: str) -> tuple[bytes, tuple[RegisteredModel, ...], str]:
+        params = {"max_results": str(PAGE_SIZE)} | ({"page_token": token} if token else {})
+        body = self._get("registered-models/search", params)
+        before = self._pages.get(token)
+        return before if before is not None and before[0] == body else (body, *answers.read_page(body))
+
+    def _get(self, path: str, params: Mapping[str, str]) -> bytes:
+        return self._ask("GET", f"/api/2.0/mlflow/{path}", params=params)
+
+    def _ask(self, method: str, path: str, **what: Any) -> bytes:  # noqa: ANN401  what requests takes
+        body = bytearray()
+        deadline = time.monotonic() + self._timeout
+        status = self._exchange(method, path, body.extend, MAX_ANSWER, deadline, **what)
+        _check_status(status, bytes(body))
+        return bytes(body)
+
+    def _save(self, path: str, file: Path, room: int, deadline: float) -> int:
+        with file.open("xb") as out:
+            status = self._exchange("GET", path, out.write, room, deadline)
+            size = out.tell()
+        if status != _OK:
+            with file.open("rb") as said:
+                _check_status(status, said.read(MIB))
+        return size
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        write: Callable[[bytes], object],
+        room: int,
+        deadline: float,
+        **what: Any,  # noqa: ANN401  what requests takes
+    ) -> int:
+        """Send one request and hand its body to `write`; at most `room` bytes, and nothing after the deadline."""
+        try:
+            with self._session().request(
+                method, self._url + path, timeout=self._timeout, stream=True, allow_redirects=False, **what
+            ) as response:
+                # read1 returns what has come: a server that drips single bytes cannot hold us beyond the deadline.
+                while chunk := response.raw.read1(_CHUNK, decode_content=True):
+                    room -= len(chunk)
+                    if room < 0:
+                        raise RegistryGarbled("The registry's answer is larger than allowed.")
+                    if time.monotonic() > deadline:
+                        raise RegistryUnavailable("The registry did not finish its answer in time.")
+                    write(chunk)
+                return response.status_code
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise RegistryUnavailable(f"The registry gave no answer ({type(error).__name__}).") from error
+
+    def _session(self) -> requests.Session:
+        """One session for each thread; requests does not promise more."""
+        session: requests.Session | None = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = requests.Session()
+            session.auth = self._auth
+            session.headers.update({"Accept-Encoding": "identity", "User-Agent": "stagedoor"})
+        return session
+
+
+def _check_status(status: int, body: bytes) -> None:
+    if status == _OK:
+        return
+    if status in {401, 403}:
+        raise RegistryDenied("MLflow refuses the token of this process. Set STAGEDOOR_MLFLOW_TOKEN to one that it accepts.")
+    if status == 404 and answers.says_not_found(body):  # noqa: PLR2004  not found
+        raise RegistryNotFound("MLflow has nothing of that name.")
+    if status == 429 or status >= 500:  # noqa: PLR2004  too busy, or failing
+        raise RegistryUnavailable(f"MLflow answered with status {status}.")
+    raise RegistryGarbled(f"MLflow answered with status {status}, which it should not here.")
