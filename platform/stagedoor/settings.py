@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     inline_below_microseconds: int = Field(
         300, ge=0, description="Models whose warm prediction is quicker run in the event loop, without a thread."
     )
+    metrics_need_token: bool = Field(default=False, description="Show `/metrics` only to tokens with the role viewer.")
     log_requests: bool = Field(default=True, description="Write one log line for each prediction.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line to write.")
 
