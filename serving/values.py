@@ -54,7 +54,7 @@ class Inputs:
     kind: Literal["table", "tensors"]
     arrays: Arrays
     rows: int
-    params: Mapping[str, Any] = field(default=NO_PARAMS)
+    params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ class RegisteredModel:
     """
 
     name: str
-    aliases: Mapping[str, str] = field(default=EMPTY)
-    stages: Mapping[str, str] = field(default=EMPTY)
-    tags: Mapping[str, str] = field(default=EMPTY)
+    aliases: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    stages: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     newest: str | None = None
     created_at: int = 0
 
@@ -32,5 +32,5 @@ class ModelVersion:
     version: str
     source: str
     run_id: str | None = None
-    tags: Mapping[str, str] = field(default=EMPTY)
+    tags: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     complete: bool = True

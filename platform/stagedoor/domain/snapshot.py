@@ -37,8 +37,8 @@ class ModelEntry:
     """
 
     name: str
-    aliases: Mapping[str, str] = field(default=EMPTY)
-    stages: Mapping[str, str] = field(default=EMPTY)
+    aliases: Mapping[str, str] = field(default_factory=lambda: EMPTY)
+    stages: Mapping[str, str] = field(default_factory=lambda: EMPTY)
     policy: str | None = None
     sticky: str | None = None
     route: Route | None = None
