@@ -1,0 +1,195 @@
+"""Model files by content: `store/<digest>/` holds one version's files, read-only, under the SHA-256 of all of them.
+
+The digest is the SHA-256 of a manifest with one line per file, `<path as JSON> <size> <SHA-256>`, sorted by path.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from stagedoor.errors import MissingArtifact, TamperedArtifact, UnsafeArtifact
+
+_INCOMING: Final = ".incoming-"
+_ABANDONED_AFTER: Final = 60.0
+_CHUNK: Final = 1024 * 1024
+_FILE_MODE: Final = 0o444
+_FOLDER_MODE: Final = 0o555
+
+
+def folder_of(store: Path, digest: str) -> Path:
+    """Where the files with this digest lie, or would lie."""
+    return store / digest
+
+
+def verify(folder: Path, digest: str) -> None:
+    """Read every byte and compare.
+
+    Raises MissingArtifact if the folder is not there, UnsafeArtifact if it holds links or special files,
+    TamperedArtifact if the bytes are not those of `digest`.
+    """
+    if not folder.is_dir():
+        raise MissingArtifact("The version's files are not in the store of this machine. They will be fetched again.")
+    if digest_of(folder) != digest:
+        raise TamperedArtifact("The version's files are not those whose digest was recorded. Register the model again.")
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of all files below `folder`. Raises UnsafeArtifact for links and special files, MissingArtifact for none."""
+    manifest = hashlib.sha256()
+    lines = 0
+    for path, name in sorted((path, path.relative_to(folder).as_posix()) for path in _files(folder)):
+        size, digest = _hash(path)
+        manifest.update(f"{json.dumps(name)} {size} {digest}\n".encode())
+        lines += 1
+    if not lines:
+        raise MissingArtifact("The version has no files. Log the model again.")
+    return manifest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                yield from _files(Path(entry.path))
+            elif stat.S_ISREG(mode):
+                yield Path(entry.path)
+            else:
+                raise UnsafeArtifact("The version holds a link or special file. Log the model with plain files only.")
+
+
+def _hash(path: Path) -> tuple[int, str]:
+    # O_NOFOLLOW: the entry may have become a link since it was listed.
+    digest = hashlib.sha256()
+    size = 0
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            digest.update(chunk)
+    return size, digest.hexdigest()
+
+
+class Store:
+    """The store of one machine. Several processes may add to it at once; one of them evicts."""
+
+    def __init__(self, root: Path, budget_bytes: int) -> None:
+        self.root = root
+        self._budget = budget_bytes
+        root.mkdir(parents=True, exist_ok=True)
+
+    def ingest(self, fetch: Callable[[Path], None]) -> str:
+        """Let `fetch` fill a new folder, check and hash it, and make it part of the store; return its digest.
+
+        Raises what `fetch` raises, UnsafeArtifact and MissingArtifact. After any error, and after a crash once
+        `clean` has run, nothing of it is left.
+        """
+        incoming = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=self.root))
+        try:
+            with _locked(incoming):
+                files = incoming / "files"
+                files.mkdir()
+                fetch(files)
+                digest = digest_of(files)
+                _protect(files)
+                self._adopt(files, folder_of(self.root, digest))
+            return digest
+        finally:
+            _remove(incoming)
+
+    def has(self, digest: str) -> bool:
+        """Whether the files are here; `verify` says whether they are whole."""
+        return bool(digest) and folder_of(self.root, digest).is_dir()
+
+    def discard(self, digest: str) -> None:
+        """Throw files away, because they are damaged."""
+        _remove(folder_of(self.root, digest))
+
+    def clean(self) -> None:
+        """Remove what crashed processes left half fetched; what another process is fetching stays."""
+        for folder in self.root.glob(f"{_INCOMING}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > _ABANDONED_AFTER and _is_free(folder):
+                    _remove(folder)
+
+    def evict(self, keep: frozenset[str]) -> frozenset[str]:
+        """Remove the least recently used files until the rest fits the budget; return what went. Never one in `keep`."""
+        sizes = {path.name: _size(path) for path in self.root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        for digest in keep & sizes.keys():
+            os.utime(folder_of(self.root, digest))
+        spare = sorted(sizes.keys() - keep, key=lambda digest: folder_of(self.root, digest).stat().st_mtime)
+        total = sum(sizes.values())
+        gone = set()
+        for digest in spare:
+            if total <= self._budget:
+                break
+            self.discard(digest)
+            total -= sizes[digest]
+            gone.add(digest)
+        return frozenset(gone)
+
+    def _adopt(self, files: Path, folder: Path) -> None:
+        try:
+            files.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+            return  # another process was quicker, with the same bytes
+        folder.chmod(_FOLDER_MODE)
+        _sync(self.root)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_free(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _protect(folder: Path) -> None:
+    """Make all below read-only. The folder itself stays writable: renaming it to another parent needs that."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.chmod(_FOLDER_MODE if path.is_dir() else _FILE_MODE)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, read-only ones included."""
+    with contextlib.suppress(FileNotFoundError):
+        for path in (folder, *folder.rglob("*")):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o755)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*"))
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
