@@ -1,0 +1,335 @@
+"""What the benchmark scripts share: a running system, load on it, and readings of its processes. Loopback only, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[2]
+TICKS = os.sysconf("SC_CLK_TCK")
+BREAST_CANCER = "breast-cancer"
+console = Console(width=150)
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(command: Sequence[str], *, env: dict[str, str] | None = None, log: Path, cwd: Path | None = None) -> Iterator[int]:
+    """A process in a group of its own, ended with everything it started."""
+    with log.open("ab") as sink:
+        child = subprocess.Popen(
+            list(command),
+            stdout=sink,
+            stderr=sink,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
+            cwd=cwd,
+        )
+    try:
+        yield child.pid
+    finally:
+        for sign, patience in ((signal.SIGTERM, 20), (signal.SIGKILL, 5)):
+            if child.poll() is None:
+                os.killpg(child.pid, sign) if sign == signal.SIGKILL else child.send_signal(sign)
+                try:
+                    child.wait(patience)
+                except subprocess.TimeoutExpired:
+                    continue
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def wait_for(check: Callable[[], Any], seconds: float, what: str, pause: float = 0.05) -> Any:
+    """Poll `check` until it gives something true. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(pause)
+    raise TimeoutError(f"{what} took more than {seconds} seconds")
+
+
+@dataclass(frozen=True)
+class System:
+    """A running `stagedoor up`."""
+
+    state: Path
+    mlflow: str
+    gateway: str
+    tokens: dict[str, str]
+    pid: int
+
+    @property
+    def registry_store(self) -> str:
+        """The registry's database, to move an alias behind the server's back: then nobody sends a nudge."""
+        return f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"
+
+    def workers(self) -> list[dict[str, Any]]:
+        """What each worker says of itself."""
+        found = []
+        for file in (self.state / "serving" / "workers").glob("*.json"):
+            try:
+                found.append(json.loads(file.read_text()))
+            except (OSError, ValueError):
+                continue
+        return found
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the gateway's workers."""
+        return [int(file.stem) for file in (self.state / "serving" / "workers").glob("*.json")]
+
+    def body(self, rows: int = 1) -> bytes:
+        """A request of the demo's breast-cancer model."""
+        from sklearn.datasets import load_breast_cancer
+
+        frame = load_breast_cancer(as_frame=True).data.head(rows)
+        return json.dumps({"dataframe_split": frame.to_dict(orient="split", index=False)} if rows else {}).encode()
+
+
+@contextmanager
+def system(*options: str, env: dict[str, str] | None = None, seconds: float = 180) -> Iterator[System]:
+    """`stagedoor up --demo` on free ports in a new state folder, live and warm."""
+    state = Path(tempfile.mkdtemp(prefix="stagedoor-bench-"))
+    try:
+        command = [
+            sys.executable,
+            "-m",
+            "stagedoor.cli",
+            "up",
+            "--demo",
+            "--state",
+            str(state),
+            "--gateway-port",
+            "0",
+            "--mlflow-port",
+            "0",
+            *options,
+        ]
+        log = state / "up.log"
+        with process(command, env=env, log=log) as pid:
+            endpoints = state / "endpoints.json"
+            wait_for(endpoints.exists, seconds, "stagedoor up")
+            told = json.loads(endpoints.read_text())
+            running = System(state, told["mlflow"], told["gateway"], told["tokens"], pid)
+            wait_for(lambda: _answers(running), seconds, "the demo's models")
+            yield running
+    finally:
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _answers(running: System) -> bool:
+    reply = requests.post(
+        f"{running.gateway}/models/{BREAST_CANCER}@challenger/invocations",
+        data=running.body(),
+        timeout=30,
+        headers={"Authorization": f"Bearer {running.tokens['predictor']}", "Content-Type": "application/json"},
+    )
+    return reply.status_code == 200
+
+
+def tree_of(pid: int) -> list[int]:
+    """A process and all it started."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        found.append(todo.pop())
+        todo += parents.get(found[-1], [])
+    return found
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """User and system time spent so far."""
+    total = 0
+    for pid in pids:
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Readings of one closed-loop run."""
+
+    per_second: float
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def closed_loop(url: str, body: bytes, token: str | None, pids: Sequence[int], *, connections: int, seconds: int) -> Closed:
+    """Drive a server with wrk, and read the CPU its processes spend meanwhile."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as script:
+        auth = f'wrk.headers["Authorization"] = "Bearer {token}"\n' if token else ""
+        script.write(
+            f'wrk.method = "POST"\nwrk.body = [[{body.decode()}]]\nwrk.headers["Content-Type"] = "application/json"\n{auth}'
+        )
+    before = cpu_seconds(pids)
+    told = subprocess.run(
+        [_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name, url],
+        capture_output=True,
+        text=True,
+        timeout=seconds + 30,
+        check=True,
+    ).stdout
+    spent = cpu_seconds(pids) - before
+    Path(script.name).unlink()
+    done = int(_found(r"(\d+) requests in", told))
+    failed = int(_found(r"Non-2xx or 3xx responses: (\d+)", told, "0")) + sum(
+        int(n) for n in re.findall(r"(?:connect|read|write|timeout) (\d+)", told)
+    )
+    rate = float(_found(r"Requests/sec:\s+([\d.]+)", told))
+    return Closed(
+        rate, spent / max(done, 1) * 1e6, _ms(_found(r"50%\s+(\S+)", told)), _ms(_found(r"99%\s+(\S+)", told)), failed
+    )
+
+
+def _wrk() -> str:
+    found = shutil.which("wrk")
+    if found is None:
+        raise SystemExit("This benchmark needs wrk: apt-get install wrk")
+    return found
+
+
+def _found(pattern: str, text: str, default: str | None = None) -> str:
+    match = re.search(pattern, text)
+    if match:
+        return match[1]
+    if default is None:
+        raise ValueError(f"wrk said nothing like {pattern}:\n{text}")
+    return default
+
+
+def _ms(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
+
+
+@dataclass
+class Shot:
+    """One open-loop request: intended and real times (seconds, monotonic), and what came back."""
+
+    due: float
+    done: float = 0.0
+    status: int = 0
+    version: str = ""
+    epoch: int = 0
+
+
+@dataclass
+class OpenLoop:
+    """Requests sent at fixed times whatever the answers do; latency counts from the intended time."""
+
+    host: str
+    port: int
+    request: bytes
+    rate: float
+    shots: list[Shot] = field(default_factory=list)
+    stopping: bool = False
+
+    async def run(self, seconds: float) -> None:
+        """Send for `seconds`, or until `stopping`, over a pool of keep-alive connections."""
+        start = time.monotonic()
+        idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        running: set[asyncio.Task[None]] = set()
+        for number in range(int(seconds * self.rate)):
+            if self.stopping:
+                break
+            due = start + number / self.rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            shot = Shot(due)
+            self.shots.append(shot)
+            task = asyncio.create_task(self._send(shot, idle))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        await asyncio.gather(*running)
+        for _, writer in idle:
+            writer.close()
+
+    async def _send(self, shot: Shot, idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+        try:
+            async with asyncio.timeout(15):
+                pair = idle.pop() if idle else await asyncio.open_connection(self.host, self.port)
+                reader, writer = pair
+                writer.write(self.request)
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+                length = int(re.search(r"content-length: (\d+)", head)[1])  # type: ignore[index]
+                await reader.readexactly(length)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError):
+            shot.done = time.monotonic()
+            return
+        shot.done = time.monotonic()
+        shot.status = int(head.split(" ", 2)[1])
+        version = re.search(r"x-model-version: (\S+)", head)
+        epoch = re.search(r"x-route-epoch: (\d+)", head)
+        shot.version = version[1] if version else ""
+        shot.epoch = int(epoch[1]) if epoch else 0
+        if "connection: close" in head:
+            writer.close()
+        else:
+            idle.append(pair)
+
+
+def raw_request(path: str, body: bytes, token: str, host: str) -> bytes:
+    """The bytes of one POST."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` per cent lie."""
+    return float(np.percentile(np.asarray(values), share)) if len(values) else float("nan")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median with minimum and maximum."""
+    return f"{statistics.median(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})"
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Show results, and keep them as JSON where STAGEDOOR_BENCH_JSON names a folder."""
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console.print(table)

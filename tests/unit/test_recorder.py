@@ -1,0 +1,89 @@
+"""Metrics and log lines, off the request path."""
+
+import io
+from typing import Any
+
+import orjson
+from prometheus_client import REGISTRY
+
+from serving.recorder import MAX_WAITING, Record, Recorder
+from serving.routing import Choice
+
+
+def record(**fields: Any) -> Record:
+    known = {"request_id": "r1", "at": 1_700_000_000.5, "status": 200, "seconds": 0.002, "outcome": "ok"}
+    return Record(**(known | fields))
+
+
+def choice(model: str) -> Choice:
+    return Choice(model, "7", "champion", 3, 42, "bucket", None)
+
+
+def lines_of(stream: io.BytesIO) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_a_line_says_who_got_what_from_which_version() -> None:
+    stream = io.BytesIO()
+    recorder = Recorder(stream)
+    recorder.add(record(choice=choice("lines"), subject="ann", protocol="mlflow", rows=2))
+    recorder.flush()
+    (line,) = lines_of(stream)
+    assert line["timestamp"] == "2023-11-14T22:13:20.500+00:00"
+    assert {k: line[k] for k in ("model", "version", "arm", "epoch", "bucket", "subject", "rows", "ms")} == {
+        "model": "lines", "version": "7", "arm": "champion", "epoch": 3, "bucket": 42, "subject": "ann", "rows": 2, "ms": 2.0,
+    }  # fmt: skip
+    assert "cause" not in line
+
+
+def test_outcomes_are_counted_by_version() -> None:
+    recorder = Recorder(None)
+    for outcome, code in (("ok", None), ("ok", None), ("model_error", "model_error")):
+        recorder.add(record(choice=choice("counted"), outcome=outcome, code=code))
+    recorder.flush()
+    labels = {"model": "counted", "version": "7", "arm": "champion"}
+    assert value("stagedoor_predictions_total", outcome="ok", **labels) == 2
+    assert value("stagedoor_predictions_total", outcome="model_error", **labels) == 1
+    assert value("stagedoor_prediction_errors_total", model="counted", version="7", code="model_error") == 1
+    assert value("stagedoor_prediction_duration_seconds_count", model="counted", version="7") == 3
+
+
+def test_a_request_that_reached_no_version_counts_by_code_alone() -> None:
+    before = value("stagedoor_rejected_requests_total", code="token_invalid")
+    recorder = Recorder(None)
+    recorder.add(record(status=401, outcome="client_error", code="token_invalid"))
+    recorder.flush()
+    assert value("stagedoor_rejected_requests_total", code="token_invalid") == before + 1
+
+
+def test_the_oldest_records_go_when_the_log_stands_still() -> None:
+    stream = io.BytesIO()
+    recorder = Recorder(stream)
+    for number in range(MAX_WAITING + 10):
+        recorder.add(record(request_id=str(number)))
+    recorder.flush()
+    kept = lines_of(stream)
+    assert len(kept) == MAX_WAITING
+    assert kept[-1]["request_id"] == str(MAX_WAITING + 9)
+
+
+def test_a_closed_log_does_not_stop_the_counting() -> None:
+    stream = io.BytesIO()
+    stream.close()
+    recorder = Recorder(stream)
+    recorder.add(record(choice=choice("closed-log")))
+    recorder.flush()
+    assert value("stagedoor_predictions_total", model="closed-log", version="7", arm="champion", outcome="ok") == 1
+
+
+def test_stopping_writes_what_is_left() -> None:
+    stream = io.BytesIO()
+    recorder = Recorder(stream)
+    recorder.start()
+    recorder.add(record())
+    recorder.stop()
+    assert len(lines_of(stream)) == 1
