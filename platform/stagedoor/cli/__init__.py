@@ -1,0 +1,39 @@
+"""`stagedoor ...`: starts the planes as processes or asks them over HTTP, and never imports them."""
+
+from typing import Any
+
+import click
+
+from stagedoor import __version__
+from stagedoor.cli.config import config
+from stagedoor.cli.serve import gateway, mlflow
+from stagedoor.cli.status import status
+from stagedoor.cli.token import token
+from stagedoor.cli.up import up
+from stagedoor.errors import StagedoorError
+
+
+class Commands(click.Group):
+    """Turns errors of the tree into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except StagedoorError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="stagedoor")
+def main() -> None:
+    """Promote a model in MLflow, and it is live behind an authenticated REST gateway within a second.
+
+    Settings come from the environment (STAGEDOOR_*); `stagedoor config` lists them.
+
+    Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
+    """
+
+
+for command in (up, gateway, mlflow, token, status, config):
+    main.add_command(command)
