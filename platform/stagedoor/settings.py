@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     memory_budget_mib: int = Field(2048, gt=0, description="Memory each worker may spend on loaded versions.")
     disk_budget_mib: int = Field(20480, gt=0, description="Disk space for model files; the least recently used go first.")
     webhook_secret: SecretStr | None = Field(None, description="Secret of MLflow webhooks, which then count as nudges.")
+    nudge_urls: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+        (), description="`/nudge` addresses of gateways, told by the guarded MLflow server that the registry has changed."
+    )
 
     # --- answering requests ---
     max_body_bytes: int = Field(16 * MIB, gt=0, description="Largest request body, in bytes.")
@@ -86,7 +89,7 @@ class Settings(BaseSettings):
     token_leeway_seconds: int = Field(60, ge=0, le=300, description="Clock skew that is forgiven.")
     bad_tokens_per_minute: int = Field(20, gt=0, description="Bad tokens from one address before it gets 429.")
 
-    @field_validator("models", "onnx_providers", "token_public_keys", "token_algorithms", mode="before")
+    @field_validator("models", "nudge_urls", "onnx_providers", "token_public_keys", "token_algorithms", mode="before")
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
