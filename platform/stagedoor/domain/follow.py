@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from stagedoor import names
 from stagedoor.domain.intent import RegisteredModel
@@ -11,6 +11,9 @@ from stagedoor.domain.traffic import WHOLE, Arm, Route, Sticky, TrafficPolicy, s
 from stagedoor.errors import InvalidTag
 
 T = TypeVar("T")
+
+FOLLOWED_STAGES: Final = frozenset({"Production", "Staging"})
+"""The stages whose versions are kept on disk; the others only say which version number they mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,13 @@ def follow(model: RegisteredModel, versions: Mapping[str, VersionEntry], previou
     """
     before = previous or ModelEntry(model.name)
     aliases = _effective(model.aliases, before.aliases, versions)
-    stages = _effective(model.stages, before.stages, versions)
+    followed = {stage: version for stage, version in model.stages.items() if stage in FOLLOWED_STAGES}
+    stages = {**model.stages, **_effective(followed, before.stages, versions)}
     policy = _read(model.tags.get(names.TAG_TRAFFIC), before.policy, TrafficPolicy.parse)
     sticky = _read(model.tags.get(names.TAG_STICKY), before.sticky, Sticky.parse)
     arms, arm_problems = _arms(policy.value, aliases, stages, versions)
     route = _route(model.name, arms, sticky.value, epoch, before.route)
-    lag = [*_lagging("alias", model.aliases, aliases, versions), *_lagging("stage", model.stages, stages, versions)]
+    lag = [*_lagging("alias", model.aliases, aliases, versions), *_lagging("stage", followed, stages, versions)]
     problems = [problem for problem in (policy.problem, sticky.problem, *arm_problems, *lag) if problem]
     return replace(
         before,
@@ -52,11 +56,18 @@ def follow(model: RegisteredModel, versions: Mapping[str, VersionEntry], previou
 
 def wanted_versions(model: RegisteredModel) -> frozenset[str]:
     """The versions to have on disk: all that an alias or a live stage names, and the newest one of a model that is served."""
-    stages = {version for stage, version in model.stages.items() if stage in {"Production", "Staging"}}
+    stages = {version for stage, version in model.stages.items() if stage in FOLLOWED_STAGES}
     named = {*model.aliases.values(), *stages}
     if named and model.newest:
         named.add(model.newest)
     return frozenset(named)
+
+
+def versions_in_use(entry: ModelEntry) -> frozenset[str]:
+    """The versions that an effective name or the route of `entry` means: those that must stay while it holds."""
+    stages = {version for stage, version in entry.stages.items() if stage in FOLLOWED_STAGES}
+    arms = {arm.version for arm in entry.route.arms} if entry.route else set()
+    return frozenset({*entry.aliases.values(), *stages, *arms})
 
 
 def _is_ready(version: str | None, versions: Mapping[str, VersionEntry]) -> bool:
@@ -130,6 +141,8 @@ def _lagging(
         if entry is None or entry.state == "ready":
             continue
         still = f"version {effective[name]} keeps serving" if effective[name] != version else "nothing serves in its place"
-        why = f"was refused ({entry.code}): {entry.reason}" if entry.state == "refused" else "is on its way"
+        why = "is on its way"
+        if entry.code:
+            why = f"{'was refused' if entry.state == 'refused' else 'is held up'} ({entry.code}): {entry.reason}"
         problems.append(f"{kind} {name}: version {version} {why}; {still}")
     return problems

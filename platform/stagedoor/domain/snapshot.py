@@ -16,7 +16,8 @@ class VersionEntry:
     """One version on this machine.
 
     `ready`: verified files lie in the store under `digest`, and a probe has loaded and warmed it using about
-    `memory_bytes`. `refused`: `code` and `reason` say why. `pending`: on its way.
+    `memory_bytes`. `refused`: `code` and `reason` say why; `code` is "model_not_found" if the registry has no such version.
+    `pending`: on its way, with `code` and `reason` when something holds it up that is not its own fault.
     """
 
     version: str

@@ -56,7 +56,8 @@ def _parse_share(part: str) -> tuple[str, Decimal]:
         raise InvalidTag(
             names.TAG_TRAFFIC, "write alias=share pairs with commas between, as in champion=90,challenger=10"
         ) from error
-    if not equals or not share.is_finite():
+    # The bound comes before any arithmetic: 1e999999 would be turned into a number of a million digits.
+    if not equals or not share.is_finite() or not 0 <= share <= WHOLE:
         raise InvalidTag(names.TAG_TRAFFIC, "write alias=share pairs with commas between, as in champion=90,challenger=10")
     return alias, share
 

@@ -10,7 +10,7 @@ from stagedoor.errors import RegistryGarbled
 T = TypeVar("T", bound=BaseModel)
 
 _NOT_FOUND: Final = "RESOURCE_DOES_NOT_EXIST"
-_Number = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,18}\Z")]
+_Number = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,18}$")]
 _Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 

@@ -1,0 +1,257 @@
+"""The loop's state and its one step. All decisions are made here, in one thread; threads only fetch facts."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from typing import Final
+
+from serving.resolver.demands import DemandFolder
+from serving.resolver.journal import Journal
+from serving.resolver.publishing import Publisher
+from serving.resolver.schedule import Key, Known, Outcome, live_demands
+from serving.snapshot_file import Heartbeat
+from stagedoor import names
+from stagedoor.domain.follow import follow, versions_in_use, wanted_versions
+from stagedoor.domain.intent import RegisteredModel
+from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
+from stagedoor.errors import RegistryError
+from stagedoor.telemetry import get_logger
+
+Intent = dict[str, RegisteredModel | None]
+"""Models by name; None for one that is missing but not yet confirmed as gone."""
+Read = Callable[[frozenset[str]], Intent]
+"""Reads the registry; is given the names of the models that serve something. Raises RegistryError."""
+Prepare = Callable[[str, str, VersionEntry], Outcome]
+"""Gets one version ready; see Preparer.prepare."""
+Evict = Callable[[frozenset[str]], frozenset[str]]
+"""Makes room in the store, keeping the digests given; returns those that went."""
+
+_NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the loop has done in threads. `reader` runs one job at a time, `workers` several."""
+
+    read: Read
+    prepare: Prepare
+    evict: Evict
+    reader: Executor
+    workers: Executor
+
+
+class Resolver:
+    """Follows the registry step by step. `tick` is called many times a second, from one thread."""
+
+    def __init__(
+        self,
+        work: Work,
+        publisher: Publisher,
+        demands: DemandFolder,
+        poll_seconds: float,
+        chance: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        self._work = work
+        self._publisher = publisher
+        self._folder = demands
+        self._poll = poll_seconds
+        self._chance = chance
+        self._log = get_logger()
+        self._journal = Journal()
+        self._intent: Intent = {name: as_last_known(entry) for name, entry in publisher.snapshot.models.items()}
+        self._demands: Mapping[Key, float] = {}
+        self._live: frozenset[Key] = frozenset()
+        self._dirty: set[str] = set()
+        self._reading: Future[Intent] | None = None
+        self._read_at = float("-inf")
+        self._read_seconds = 0.0
+        self._jobs: dict[Key, Future[Outcome]] = {}
+        self._next_try = float("-inf")
+        self._fetched = False
+        self._known = {
+            (entry.name, version): Known(found)
+            for entry in publisher.snapshot.models.values()
+            for version, found in entry.versions.items()
+            if found.state == "ready"
+        }
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is published."""
+        return self._publisher.snapshot
+
+    def tick(self, now: float) -> None:
+        """Collect what threads have found, publish what follows from it, and start what is due. Never blocks.
+
+        `now` is in seconds since the epoch.
+        """
+        self._collect_read(now)
+        self._collect_jobs(now)
+        self._look_at_demands(now)
+        self._publish(now)
+        self._start_jobs(now)
+        self._start_read(now)
+        self._make_room()
+
+    # --- the registry ---
+
+    def _start_read(self, now: float) -> None:
+        if self._reading is not None:
+            return
+        # A registry too large to be read in half the time between two reads is left in peace the other half.
+        waited = now - self._read_at >= max(self._poll, 2 * self._read_seconds)
+        if self._publisher.nudged() or waited or now < self._read_at:
+            self._read_at = now
+            served = frozenset(name for name, entry in self.snapshot.models.items() if entry.route or entry.versions)
+            self._reading = self._work.reader.submit(self._work.read, served)
+
+    def _collect_read(self, now: float) -> None:
+        if self._reading is None or not self._reading.done():
+            return
+        reading, self._reading = self._reading, None
+        self._read_seconds = max(0.0, now - self._read_at)
+        failure = reading.exception()
+        if failure is None:
+            self._understand(reading.result())
+            self._beat(now, None)
+        elif isinstance(failure, RegistryError):
+            self._beat(now, str(failure))
+        else:
+            self._log.error("reading_crashed", exc_info=failure)
+            self._beat(now, "Reading the registry failed unexpectedly. The resolver's log says how.")
+
+    def _understand(self, intent: Intent) -> None:
+        """Note which models are to be followed anew. A name that came back as another model is doubted altogether."""
+        for name, model in list(intent.items()):
+            before = self._intent.get(name)
+            if model is None:
+                intent[name] = before
+            elif model != before:
+                self._dirty.add(name)
+                if before is not None and before.created_at not in {0, model.created_at}:
+                    self._known.update({key: known.doubted() for key, known in self._known.items() if key[0] == name})
+                    self._next_try = float("-inf")
+        self._dirty.update(self.snapshot.models.keys() - intent.keys())
+        self._intent = intent
+
+    def _beat(self, now: float, error: str | None) -> None:
+        before = self._publisher.heartbeat
+        if error is not None and (before is None or before.error is None):
+            self._log.warning("registry_unreadable", why=error)
+        if error is None and before is not None and before.error is not None:
+            self._log.info("registry_readable_again")
+        succeeded_at = now if error is None else before.succeeded_at if before else None
+        problems = sum(len(entry.problems) for entry in self.snapshot.models.values())
+        beat = Heartbeat(self._read_at, succeeded_at, error, self._read_seconds, len(self._intent), problems)
+        self._publisher.beat(beat)
+
+    # --- versions ---
+
+    def _look_at_demands(self, now: float) -> None:
+        seen = self._folder.look(now)
+        if seen is not None:
+            self._demands = seen
+        if seen is None and now < self._next_try and not self._dirty:
+            return
+        live = live_demands(self._demands, self._known, now)
+        if live != self._live:
+            self._dirty.update(name for name, _ in live ^ self._live)
+            self._live = live
+        if len(live) != len(self._demands):
+            self._folder.keep(live)
+            self._demands = {key: self._demands[key] for key in live}
+
+    def _wanted(self, model: RegisteredModel) -> frozenset[str]:
+        return wanted_versions(model) | {version for name, version in self._live if name == model.name}
+
+    def _start_jobs(self, now: float) -> None:
+        if now < self._next_try:
+            return
+        self._next_try = _NEVER
+        wanted = {(name, v) for name, entry in self.snapshot.models.items() for v in entry.versions}
+        for key in sorted(wanted - self._jobs.keys()):
+            known = self._known.setdefault(key, Known(VersionEntry(key[1], "pending")))
+            if known.done:
+                continue
+            if known.retry_at <= now:
+                self._jobs[key] = self._work.workers.submit(self._work.prepare, *key, known.entry)
+            else:
+                self._next_try = min(self._next_try, known.retry_at)
+
+    def _collect_jobs(self, now: float) -> None:
+        for key in [key for key, job in self._jobs.items() if job.done()]:
+            job = self._jobs.pop(key)
+            failure = job.exception()
+            if failure is None:
+                outcome = job.result()
+            else:
+                self._log.error("preparation_crashed", model=key[0], version=key[1], exc_info=failure)
+                reason = "Preparing it failed unexpectedly. The resolver's log says how."
+                outcome = Outcome(VersionEntry(key[1], "refused", code="internal_error", reason=reason))
+            before = self._known.get(key, Known(VersionEntry(key[1], "pending")))
+            self._known[key] = before.after(outcome, now, self._chance())
+            self._next_try = min(self._next_try, self._known[key].retry_at)
+            self._fetched = self._fetched or outcome.entry.digest != before.entry.digest
+            self._dirty.add(key[0])
+
+    def _make_room(self) -> None:
+        """Only while nothing is being prepared: what has just been fetched is known to nobody yet."""
+        if not self._fetched or self._jobs:
+            return
+        self._fetched = False
+        digests = {found.digest for entry in self.snapshot.models.values() for found in entry.versions.values()}
+        gone = self._work.evict(frozenset(digests - {""}))
+        self._known = {key: known for key, known in self._known.items() if known.entry.digest not in gone}
+
+    # --- what follows from it ---
+
+    def _publish(self, now: float) -> None:
+        if not self._dirty:
+            return
+        serial = self.snapshot.serial + 1
+        models = dict(self.snapshot.models)
+        changed = []
+        for name in sorted(self._dirty):
+            before = models.pop(name, None)
+            after = self._followed(name, before, serial)
+            if after is not None:
+                models[name] = after
+            if after != before:
+                changed.append((before, after))
+        if changed:
+            if not self._publisher.publish(Snapshot(serial, models), now):
+                return
+            for before, after in changed:
+                self._journal.record(serial, before, after)
+                self._forget_failures(before, after)
+            self._next_try = float("-inf")
+        self._dirty.clear()
+
+    def _forget_failures(self, before: ModelEntry | None, after: ModelEntry | None) -> None:
+        """A version that nobody wants any more is remembered only if it is ready: the next one to want it asks anew."""
+        if before is None:
+            return
+        for version in before.versions.keys() - (after.versions.keys() if after else set()):
+            known = self._known.get((before.name, version))
+            if known is not None and known.entry.state != "ready":
+                del self._known[before.name, version]
+
+    def _followed(self, name: str, before: ModelEntry | None, serial: int) -> ModelEntry | None:
+        model = self._intent.get(name)
+        if model is None:
+            return None
+        wanted = self._wanted(model)
+        around = wanted | (versions_in_use(before) if before else frozenset())
+        after = follow(model, {version: self._entry(name, version) for version in around}, before, serial)
+        kept = wanted | versions_in_use(after)
+        return replace(after, versions={version: found for version, found in after.versions.items() if version in kept})
+
+    def _entry(self, name: str, version: str) -> VersionEntry:
+        known = self._known.get((name, version))
+        return known.entry if known else VersionEntry(version, "pending")
+
+
+def as_last_known(entry: ModelEntry) -> RegisteredModel:
+    """What the registry must have said for `entry` to come about; stands in until it can be read."""
+    tags = {names.TAG_TRAFFIC: entry.policy, names.TAG_STICKY: entry.sticky}
+    return RegisteredModel(entry.name, entry.aliases, entry.stages, {key: text for key, text in tags.items() if text})
