@@ -6,10 +6,17 @@ from typing import Any, Protocol
 
 from serving.http import Reply, Request
 from serving.values import TensorSpec
-from stagedoor.auth import Authenticator
+from stagedoor.auth import Principal
 from stagedoor.domain.snapshot import ModelEntry
 from stagedoor.paths import StatePaths
 from stagedoor.settings import Settings
+
+
+class Authenticator(Protocol):
+    """Tells who sent a request."""
+
+    def authenticate(self, authorization: str | None, *, now: float, remote: str = "") -> Principal:
+        """The sender. Raises TokenInvalid, TokenExpired and TooManyAttempts."""
 
 
 class Plane(Protocol):

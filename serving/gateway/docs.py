@@ -1,0 +1,52 @@
+"""`/docs`: the API for people, and `/openapi.json`: the same for programs. Nothing is fetched from anywhere else."""
+
+from typing import Final
+
+from flask import Blueprint, Response, redirect, render_template, send_from_directory
+
+from serving.gateway.answers import json_answer
+from serving.gateway.openapi import document
+from stagedoor import __version__
+
+views = Blueprint("docs", __name__)
+
+CONTENT_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def html_answer(text: str) -> Response:
+    """A page that runs its own scripts only, sits in no frame and tells no other site where it was."""
+    response = Response(text, content_type="text/html; charset=utf-8")
+    response.headers["Content-Security-Policy"] = CONTENT_POLICY
+    response.headers["Referrer-Policy"] = "no-referrer"
+    return response
+
+
+@views.get("/")
+def root() -> Response:
+    """Lead people to the page for them."""
+    response = redirect("/docs", 302, Response)
+    assert isinstance(response, Response)  # noqa: S101  as asked for; Flask's types promise werkzeug's only
+    return response
+
+
+@views.get("/docs")
+def page() -> Response:
+    """Paths, bodies and problems, with a form to try each path."""
+    return html_answer(render_template("docs.html", version=__version__))
+
+
+@views.get("/docs/<any('docs.js', 'docs.css', 'icon.svg'):file>")
+def static_file(file: str) -> Response:
+    """The page's own files."""
+    response = send_from_directory("static", file, max_age=0)
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+@views.get("/openapi.json")
+def openapi() -> Response:
+    """The OpenAPI document."""
+    return json_answer(document())
