@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
@@ -121,6 +122,7 @@ _TO_OIP: Final = {
 OIP_TO_NUMPY: Final = {oip: np.dtype(name) for name, oip in _TO_OIP.items()}
 
 
+@cache  # numpy makes up the name anew each time
 def oip_datatype(dtype: np.dtype[Any]) -> str:
     """The Open Inference Protocol's name of a numpy type; strings, bytes and objects are BYTES."""
     return _TO_OIP.get(dtype.name, "BYTES")
