@@ -1,11 +1,14 @@
 """JSON bodies, read strictly: UTF-8, no NaN, no duplicate keys, an object at the top."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from stagedoor.errors import InvalidRequest, MalformedBody
+
+
+_CONTAINERS: Final = (dict, list)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -29,13 +32,15 @@ def _count_keys(value: dict[str, Any]) -> int:
     """A lower bound of the keys in `value`: lists are entered only where their first element is a list or an object."""
     count = 0
     pending: list[Any] = [value]
-    while pending:
-        item = pending.pop()
+    for item in pending:  # grows while it is read
+        parts = item
         if type(item) is dict:
             count += len(item)
-            pending.extend(part for part in item.values() if type(part) in (dict, list))
-        elif item and type(item[0]) in (dict, list):
-            pending.extend(part for part in item if type(part) in (dict, list))
+            parts = item.values()
+        for part in parts:
+            kind = type(part)
+            if kind is dict or (kind is list and part and type(part[0]) in _CONTAINERS):
+                pending.append(part)
     return count
 
 

@@ -18,6 +18,7 @@ _PARQUET: Final = ("application/vnd.apache.parquet", "application/x-parquet")
 _ACCEPTED: Final = (JSON, _CSV, *_PARQUET)
 _FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _KEYS: Final = frozenset((*_FORMATS, "params"))
+_NAME_KINDS: Final[frozenset[type]] = frozenset((str, int))
 _SPLIT_KEYS: Final = frozenset(("columns", "index", "data"))
 
 
@@ -69,10 +70,10 @@ def _split(data: object, signature: Signature, max_rows: int) -> Inputs:
         raise InvalidRequest("dataframe_split must be an object with a list of rows as `data`, and optionally `columns`.")
     refuse_unknown(data, _SPLIT_KEYS, "dataframe_split")
     rows, names, index = data["data"], data.get("columns"), data.get("index")
-    if names is not None and (type(names) is not list or any(type(name) not in (str, int) for name in names)):
+    if names is not None and (type(names) is not list or not _NAME_KINDS.issuperset(map(type, names))):
         raise InvalidRequest("dataframe_split's `columns` must be a list of names.")
     if index is not None and (type(index) is not list or len(index) != len(rows)):
         raise InvalidRequest("dataframe_split's `index` must be a list as long as `data`.")
-    if names is not None and int in map(type, names):  # pandas counts columns that have no names
-        names = [str(name) for name in names]
+    if names and type(names[0]) is int:  # pandas counts columns that have no names
+        names = list(map(str, names))
     return signature.form.split(names, rows, max_rows)

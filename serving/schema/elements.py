@@ -7,6 +7,7 @@ silently. Whole numbers do for floating point, since JSON writes 1.0 as 1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -55,6 +56,7 @@ COLUMN_TYPES: Final[dict[str, Element]] = {
 """MLflow's names of column types."""
 
 
+@cache
 def tensor_element(dtype: np.dtype[Any]) -> Element:
     """The element of a tensor of `dtype`."""
     if dtype.kind in _KINDS_BY_DTYPE:

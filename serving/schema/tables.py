@@ -51,10 +51,10 @@ class Table:
         """Rows as lists; in the signature's order they are converted at once."""
         if len(rows) > max_rows:
             raise BodyTooLarge(max_rows, "rows")
-        if any(type(row) is not list for row in rows):
+        if not {list}.issuperset(map(type, rows)):
             raise SchemaMismatch("rows", "lists of values", kinds_of(row for row in rows if type(row) is not list))
         width = len(self.names) if names is None else len(names)
-        if any(len(row) != width for row in rows):
+        if not {width}.issuperset(map(len, rows)):
             raise SchemaMismatch("rows", f"{width} values in each", "another number of values")
         if not rows:
             raise SchemaMismatch("rows", "at least one row", "none")
@@ -72,15 +72,15 @@ class Table:
             raise BodyTooLarge(max_rows, "rows")
         if not rows:
             raise SchemaMismatch("rows", "at least one row", "none")
-        if any(type(row) is not dict for row in rows):
+        if not {dict}.issuperset(map(type, rows)):
             raise SchemaMismatch("rows", "objects of column names to values", kinds_of(rows))
         for row in rows:
             if not row.keys() <= self.positions.keys():
                 raise unknown(row, self.names, "column")
-        present = [c for c in self.columns if c.required or any(c.name in row for row in rows)]
         try:
             if self.uniform is not None:
                 return self._in_order([[row[name] for name in self.names] for row in rows])
+            present = [c for c in self.columns if c.required or any(c.name in row for row in rows)]
             values = {
                 c.name: [row[c.name] for row in rows] if c.required else [row.get(c.name) for row in rows] for c in present
             }
