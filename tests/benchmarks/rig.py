@@ -119,9 +119,7 @@ def system(*options: str, env: dict[str, str] | None = None, seconds: float = 18
     state = Path(tempfile.mkdtemp(prefix="stagedoor-bench-"))
     try:
         command = [
-            sys.executable,
-            "-m",
-            "stagedoor.cli",
+            str(Path(sys.executable).with_name("stagedoor")),
             "up",
             "--demo",
             "--state",

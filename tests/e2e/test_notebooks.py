@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state folder of a running `stagedoor up`."""
     folder = tmp_path_factory.mktemp("up")
-    command = [sys.executable, "-m", "stagedoor.cli", "up", "--state", str(folder), "--gateway-port", "0", "--mlflow-port", "0"]
+    stagedoor = str(Path(sys.executable).with_name("stagedoor"))
+    command = [stagedoor, "up", "--state", str(folder), "--gateway-port", "0", "--mlflow-port", "0"]
     with (folder / "up.log").open("wb") as sink:
         child = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, start_new_session=True)
     try:

@@ -83,7 +83,8 @@ def test_the_answer_names_version_arm_epoch_and_request(gateway: Gateway) -> Non
     answer = gateway.post("/models/cancer/invocations", SPLIT, headers=(("X-Request-Id", "mine-1"),))
     named = ("x-request-id", "x-model-name", "x-model-version", "x-model-arm", "x-route-epoch")
     assert {k: answer.headers[k] for k in named} == {
-        "x-request-id": "mine-1", "x-model-name": "cancer", "x-model-version": "1", "x-model-arm": "champion", "x-route-epoch": "3",
+        "x-request-id": "mine-1", "x-model-name": "cancer", "x-model-version": "1", "x-model-arm": "champion",
+        "x-route-epoch": "3",
     }  # fmt: skip
 
 
