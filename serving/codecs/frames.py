@@ -25,9 +25,7 @@ def read_csv(body: bytes, signature: Signature, max_rows: int) -> dict[str, Arra
         raise MalformedBody("is empty")
     texts = {spec.name: object for spec in signature.inputs if spec.datatype == "BYTES"}
     try:
-        frame = pd.read_csv(
-            io.StringIO(body.decode("utf-8")), dtype=texts, nrows=max_rows + 1, float_precision="round_trip", low_memory=False
-        )
+        frame = pd.read_csv(io.StringIO(body.decode("utf-8")), dtype=texts, nrows=max_rows + 1, low_memory=False)
     except (ValueError, OverflowError) as error:  # pandas' parser errors and Unicode errors are ValueErrors
         raise MalformedBody("is not CSV in UTF-8 with a header line") from error
     if not isinstance(frame.index, pd.RangeIndex):

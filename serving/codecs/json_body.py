@@ -7,7 +7,6 @@ import orjson
 
 from stagedoor.errors import InvalidRequest, MalformedBody
 
-
 _CONTAINERS: Final = (dict, list)
 
 

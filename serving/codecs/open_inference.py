@@ -135,6 +135,8 @@ def _tensors(parts: object, raw: memoryview, max_rows: int) -> Arrays:
         if type(name) is not str or name in arrays:
             raise InvalidRequest("Each input needs a name of its own.")
         refuse_unknown(part, _INPUT_KEYS, "An input")
+        if size is not None and size > len(raw):
+            raise SchemaMismatch("binary_data_size", "no more than the bytes that follow", "more")
         arrays[name] = _tensor(part, None if size is None else raw[:size], max_rows)
         raw = raw[size or 0 :]
     if len(raw):

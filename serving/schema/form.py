@@ -2,10 +2,13 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from serving.values import Arrays, Inputs, TensorSpec
 from stagedoor.errors import SchemaMismatch
+
+FIRST_INPUT: Final = "input-1"
+"""What an unnamed input is called in metadata and messages."""
 
 
 class Form(Protocol):

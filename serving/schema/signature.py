@@ -106,7 +106,7 @@ def _form(inputs: Specs | None, native: tuple[TensorSpec, ...]) -> Form:
     columns = []
     for place, spec in enumerate(inputs):
         required = bool(spec.get("required", True))
-        name = str(spec["name"]) if named else str(place)
+        name = str(spec["name"]) if named else UNNAMED if len(inputs) == 1 else str(place)
         columns.append(Column(name, compile_element(spec, required=required), required))
     return Table(tuple(columns), named)
 

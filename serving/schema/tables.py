@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.schema.form import missing, unknown
+from serving.schema.form import FIRST_INPUT, missing, unknown
 from serving.schema.kinds import Element, kind_of, kinds_of
 from serving.schema.nested import Nested
 from serving.schema.numeric import Number
@@ -22,6 +22,11 @@ class Column:
     name: str
     element: Element
     required: bool
+
+    @property
+    def label(self) -> str:
+        """The name for people."""
+        return self.name or FIRST_INPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Table:
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """One tensor of shape [-1] for each column."""
-        return tuple(TensorSpec(column.name, column.element.datatype, (-1,)) for column in self.columns)
+        return tuple(TensorSpec(column.label, column.element.datatype, (-1,)) for column in self.columns)
 
     def split(self, names: Sequence[str] | None, rows: list[Any], max_rows: int) -> Inputs:
         """Rows as lists; in the signature's order they are converted at once."""
@@ -140,7 +145,7 @@ class Table:
             raise BodyTooLarge(max_rows, "rows")
         if rows == 0:
             raise SchemaMismatch("rows", "at least one row", "none")
-        arrays = {c.name: c.element.from_array(columns[c.name], c.name) for c in self.columns if c.name in columns}
+        arrays = {c.name: c.element.from_array(columns[c.name], c.label) for c in self.columns if c.name in columns}
         return self._inputs(arrays, rows)
 
     def _in_order(self, rows: list[Any]) -> Inputs:
@@ -154,7 +159,7 @@ class Table:
         return Inputs("table", Block(matrix, self.positions), len(rows))
 
     def _of_lists(self, values: Mapping[str, Sequence[Any]], rows: int) -> Inputs:
-        arrays = {c.name: c.element.from_list(values[c.name], c.name) for c in self.columns if c.name in values}
+        arrays = {c.name: c.element.from_list(values[c.name], c.label) for c in self.columns if c.name in values}
         return self._inputs(arrays, rows)
 
     def _inputs(self, arrays: dict[str, Array], rows: int) -> Inputs:
@@ -190,7 +195,7 @@ class Table:
             raise SchemaMismatch("columns", "each name once", "a name twice")
         for column in self.columns:
             if column.required and column.name not in sent:
-                raise missing(column.name, "column")
+                raise missing(column.label, "column")
 
     def _common_length(self, values: Mapping[str, Any]) -> int:
         lengths = {len(value) for value in values.values()}

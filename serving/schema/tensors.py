@@ -6,14 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from serving.schema.form import missing, unknown
+from serving.schema.form import FIRST_INPUT, missing, unknown
 from serving.schema.kinds import Element, kinds_of
 from serving.schema.shapes import describe, fits, unnest
 from serving.values import UNNAMED, Array, Arrays, Inputs, TensorSpec, rows_of
 from stagedoor.errors import BodyTooLarge, SchemaMismatch
-
-FIRST_INPUT = "input-1"
-"""What an unnamed input is called in metadata and messages."""
 
 
 @dataclass(frozen=True, slots=True)
