@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FILE_NAME: Final = "MLmodel"
 MAX_BYTES: Final = 16 * 1024 * 1024
+MAX_STRINGS: Final = 20_000
 
 _SAVE_INSTEAD: Final = {
     ".onnx": "mlflow.onnx.log_model(onnx.load(path), name=...)",
@@ -81,7 +83,9 @@ def read_mlmodel(folder: Path) -> MLModel:
     if not isinstance(flavors, dict) or not all(isinstance(conf, dict) for conf in flavors.values()):
         raise LoadFailed("The MLmodel file lists no flavors. Log the model again with MLflow.")
     example = _mapping(content, "saved_input_example_info")
-    for key, text in (*_strings(flavors), *_strings(example)):
+    for count, (key, text) in enumerate(chain(_strings(flavors), _strings(example))):
+        if count > MAX_STRINGS:  # YAML's aliases can make a small file endless
+            raise LoadFailed("The MLmodel file says more than any model has to say. Log the model again with MLflow.")
         _refuse_path_out(folder, key, text)
     signature = _mapping(content, "signature")
     return MLModel(

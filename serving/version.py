@@ -1,0 +1,97 @@
+"""One loaded version: everything that a request needs of it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from serving.loaders import LoadOptions, choose
+from serving.memory import anonymous_bytes
+from serving.mlmodel import MLModel, read_mlmodel
+from serving.schema import Signature, compile_signature
+from serving.values import Predictor
+from serving.warmup import logged_example, synthetic_row, time_runs
+from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
+
+MAX_MESSAGE: Final = 300
+_PATH: Final = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:\\|/)[^\s'\"<>|:;,)]*")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """A version that is loaded and warm.
+
+    `warm_seconds` is the median time of one row, 0 if it could not be tried; `quick` says that it is below the
+    setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took.
+    """
+
+    name: str
+    version: str
+    digest: str
+    flavor: str
+    predictor: Predictor
+    signature: Signature
+    quick: bool
+    warm_seconds: float
+    memory_bytes: int
+
+
+def load_version(folder: Path, name: str, version: str, digest: str, options: LoadOptions) -> Version:
+    """Read, load and warm up the model in `folder`.
+
+    Raises an ArtifactError leaf whose reason tells people what to do; it is free of machine paths.
+    """
+    before = anonymous_bytes()
+    try:
+        mlmodel = read_mlmodel(folder)
+        flavor, loader = choose(mlmodel)
+        predictor = loader(mlmodel, options)
+        signature = compile_signature(mlmodel.inputs, mlmodel.outputs, mlmodel.params, predictor.inputs, predictor.outputs)
+        warm_seconds = _warm_up(mlmodel, predictor, signature, options)
+    except ArtifactError:
+        raise
+    except MemoryError as error:
+        raise OverBudget("Loading it took more memory than there is. Make the model smaller or the machine larger.") from error
+    except (Exception, SystemExit) as error:  # a framework, or code that was logged with the model, may raise anything
+        raise LoadFailed(_sentence(error)) from error
+    quick = 0 < warm_seconds * 1e6 < options.inline_below_microseconds
+    grown = max(anonymous_bytes() - before, 0)
+    return Version(name, version, digest, flavor, predictor, signature, quick, warm_seconds, grown)
+
+
+def _warm_up(mlmodel: MLModel, predictor: Predictor, signature: Signature, options: LoadOptions) -> float:
+    """Median seconds of one row. The logged example has to work; a made-up row may be one that the model rightly refuses."""
+    example = logged_example(mlmodel, signature, options.max_rows)
+    if example is not None:
+        try:
+            return time_runs(predictor, example)
+        except Exception as error:
+            raise LoadFailed(f"It fails on its own input example: {_short(error)}") from error
+    row = synthetic_row(mlmodel, signature, predictor)
+    if row is None:
+        return 0.0
+    try:
+        return time_runs(predictor, row)
+    except Exception:  # noqa: BLE001  see above: made-up values prove nothing against a model
+        return 0.0
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"It needs the Python module {error.name}, which is not installed here. Install what the model's requirements.txt "
+            "names beside Stagedoor, or log the model as ONNX."
+        )
+    if isinstance(error, SystemExit):
+        return "Its code ended the process while it was loaded. Remove the call to exit and log it again."
+    return f"Loading it raised {_short(error)}"
+
+
+def _short(error: BaseException) -> str:
+    """Type and message on one line, without the paths of this machine."""
+    text = " ".join(_PATH.sub(_last_part, str(error)).split())
+    return f"{type(error).__name__}: {text[:MAX_MESSAGE]}" if text else type(error).__name__
+
+
+def _last_part(match: re.Match[str]) -> str:
+    return re.split(r"[/\\]", match.group().rstrip("/\\"))[-1]
