@@ -192,7 +192,7 @@ RECIPES: Final = (
     Recipe(
         BREAST_CANCER,
         "kernel-onnx",
-        "a better one, a support vector machine, as ONNX",
+        "a better one as ONNX",
         _cancer_onnx(_kernel),
         (names.CHALLENGER,),
     ),

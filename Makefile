@@ -1,0 +1,60 @@
+# Two commands: `make demo` runs everything, `make test` checks everything. Python 3.11 or newer, pip and make are all they need.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+TESTS ?= tests
+SECONDS_FOR_TESTS ?= 1800
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help demo test lint configuration constraints clean
+
+help: ## Show this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
+
+demo: $(VENV)/.installed-demo ## Install, start MLflow and the gateway, train models, show how to call them; ARGS="--gateway-port 9000 ..."
+	$(BIN)/stagedoor up --demo $(ARGS)
+
+test: lint ## Every check and every test; TESTS=tests/unit for some
+	@echo "== pytest"
+	$(BIN)/python -m pytest $(TESTS) --session-timeout=$(SECONDS_FOR_TESTS)
+
+lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts, dependencies
+	@echo "== ruff format"; $(BIN)/ruff format --check .
+	@echo "== ruff check"; $(BIN)/ruff check .
+	@echo "== mypy"; $(BIN)/mypy
+	@echo "== import contracts"; $(BIN)/lint-imports --no-cache
+	@echo "== deptry"; $(BIN)/deptry .
+
+configuration: $(VENV)/.installed-demo ## Write docs/configuration.md anew
+	env -i PATH="$$PATH" $(BIN)/stagedoor config --markdown > docs/configuration.md
+
+constraints: $(VENV)/.installed-dev ## Write the installed versions to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.txt.new
+	mv constraints.txt.new constraints.txt
+
+clean: ## Remove the virtual environment, caches and builds; the state folder .stagedoor stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Stagedoor needs Python 3.11 or newer; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "== creating $(VENV) with $$($(PYTHON) --version)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "== installing (a few minutes the first time)"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[demo]"
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "== installing, with what the checks need (a few minutes the first time)"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[demo,dev]"
+	@touch $@ $(VENV)/.installed-demo
