@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,14 @@ def _marked(tmp_path: Path) -> list[int]:
     return found
 
 
-def _until(condition, seconds=10.0):
+def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
 
 
-def test_the_exit_code_comes_through(tmp_path):
+def test_the_exit_code_comes_through(tmp_path: Path) -> None:
     process = Process.start(_spec(tmp_path, "sh", "-c", "echo said; exit 7"))
     _until(lambda: process.exit_code() is not None)
     assert process.exit_code() == 7
@@ -47,7 +48,7 @@ def test_the_exit_code_comes_through(tmp_path):
     process.end()
 
 
-def test_a_command_that_is_not_there_is_said_in_the_log(tmp_path):
+def test_a_command_that_is_not_there_is_said_in_the_log(tmp_path: Path) -> None:
     process = Process.start(_spec(tmp_path, "no-such-command-here"))
     _until(lambda: process.exit_code() is not None)
     assert process.exit_code() == 127
@@ -55,15 +56,17 @@ def test_a_command_that_is_not_there_is_said_in_the_log(tmp_path):
     process.end()
 
 
-def test_a_death_by_signal_has_the_shells_exit_code(tmp_path):
+def test_a_death_by_signal_has_the_shells_exit_code(tmp_path: Path) -> None:
     process = Process.start(_spec(tmp_path, "sh", "-c", "kill -9 $$"))
     _until(lambda: process.exit_code() is not None)
     assert process.exit_code() == 128 + 9
     process.end()
 
 
-def test_a_polite_command_gets_time_to_end(tmp_path):
-    process = Process.start(_spec(tmp_path, "bash", "-c", "trap 'echo bye; exit 0' TERM; echo ready; sleep 300 & wait", grace=5))
+def test_a_polite_command_gets_time_to_end(tmp_path: Path) -> None:
+    process = Process.start(
+        _spec(tmp_path, "bash", "-c", "trap 'echo bye; exit 0' TERM; echo ready; sleep 300 & wait", grace=5)
+    )
     _until(lambda: "ready" in process.tail())
     process.end()
     assert process.exit_code() == 0
@@ -72,7 +75,7 @@ def test_a_polite_command_gets_time_to_end(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stubborn_family_is_killed_as_a_whole(tmp_path):
+def test_a_stubborn_family_is_killed_as_a_whole(tmp_path: Path) -> None:
     process = Process.start(_spec(tmp_path, "bash", "-c", STUBBORN))
     _until(lambda: "ready" in process.tail())
     process.end()
@@ -80,7 +83,7 @@ def test_a_stubborn_family_is_killed_as_a_whole(tmp_path):
     assert _marked(tmp_path) == []
 
 
-def test_what_a_dead_command_leaves_behind_is_ended_too(tmp_path):
+def test_what_a_dead_command_leaves_behind_is_ended_too(tmp_path: Path) -> None:
     process = Process.start(_spec(tmp_path, "bash", "-c", "sleep 300 & exit 3"))
     _until(lambda: process.exit_code() is not None)
     assert process.exit_code() == 3
@@ -89,7 +92,7 @@ def test_what_a_dead_command_leaves_behind_is_ended_too(tmp_path):
 
 
 @pytest.mark.slow
-def test_even_when_the_asker_is_killed_nothing_is_left(tmp_path):
+def test_even_when_the_asker_is_killed_nothing_is_left(tmp_path: Path) -> None:
     asker = (
         "import sys, time, pathlib\n"
         "from stagedoor.local.process import Process, Spec\n"
@@ -108,7 +111,7 @@ def test_even_when_the_asker_is_killed_nothing_is_left(tmp_path):
     _until(lambda: _marked(tmp_path) == [])
 
 
-def test_only_the_end_of_a_large_log_is_read(tmp_path):
+def test_only_the_end_of_a_large_log_is_read(tmp_path: Path) -> None:
     log = tmp_path / "large.log"
     log.write_text("\n".join(str(n) for n in range(100_000)))
     assert tail(log, 2) == "99998\n99999"
