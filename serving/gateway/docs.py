@@ -1,11 +1,14 @@
 """`/docs`: the API for people, and `/openapi.json`: the same for programs. Nothing is fetched from anywhere else."""
 
+from functools import cache
+from importlib.resources import files
 from typing import Final
 
-from flask import Blueprint, Response, redirect, render_template, send_from_directory
+from flask import Blueprint, Response, redirect, render_template
 
 from serving.gateway.answers import json_answer
 from serving.gateway.openapi import document
+from serving.gateway.problems import RouteNotFound
 from stagedoor import __version__
 
 views = Blueprint("docs", __name__)
@@ -14,6 +17,12 @@ CONTENT_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+STATIC: Final = {
+    "docs.js": "text/javascript; charset=utf-8",
+    "docs.css": "text/css; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
 
 
 def html_answer(text: str) -> Response:
@@ -38,12 +47,19 @@ def page() -> Response:
     return html_answer(render_template("docs.html", version=__version__))
 
 
-@views.get("/docs/<any('docs.js', 'docs.css', 'icon.svg'):file>")
+@views.get("/docs/<file>")
 def static_file(file: str) -> Response:
-    """The page's own files."""
-    response = send_from_directory("static", file, max_age=0)
+    """The page's own files. Raises RouteNotFound for any other."""
+    if file not in STATIC:
+        raise RouteNotFound
+    response = Response(_content(file), content_type=STATIC[file])
     response.headers["Cache-Control"] = "no-cache"
     return response
+
+
+@cache
+def _content(file: str) -> bytes:
+    return (files("serving.gateway") / "static" / file).read_bytes()
 
 
 @views.get("/openapi.json")

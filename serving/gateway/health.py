@@ -60,13 +60,9 @@ def _doubts(signs: Signs, stale_after: float) -> list[str]:
     elif signs.staleness > stale_after:
         reasons.append(f"The registry was last read {signs.staleness:.0f} seconds ago; the last snapshot is served.")
     if signs.refused:
-        reasons.append(f"{_count(signs.refused, 'version')} refused; `stagedoor status` says why.")
+        were = "version was" if signs.refused == 1 else "versions were"
+        reasons.append(f"{signs.refused} {were} refused; `stagedoor status` says why.")
     if signs.problems:
-        reasons.append(f"{_count(signs.problems, 'wish')} of the registry not fulfilled; `stagedoor status` says which.")
+        are = "wish of the registry is" if signs.problems == 1 else "wishes of the registry are"
+        reasons.append(f"{signs.problems} {are} not fulfilled; `stagedoor status` says which.")
     return reasons
-
-
-def _count(number: int, noun: str) -> str:
-    plural = {"version": "versions were", "wish": "wishes are"}[noun]
-    singular = {"version": "version was", "wish": "wish is"}[noun]
-    return f"{number} {singular if number == 1 else plural}"

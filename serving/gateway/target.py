@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from stagedoor.errors import MalformedName
 
@@ -20,12 +20,13 @@ def checked_path(environ: Mapping[str, Any]) -> str:
     if "%" in sent and any(code in sent.lower() for code in _HIDDEN):
         raise MalformedName("path", _RULE)
     decoded = environ.get("PATH_INFO", "/").encode("latin-1", "replace")
-    try:
-        text = decoded.decode()
-    except UnicodeDecodeError as error:
-        raise MalformedName("path", _RULE) from error
-    if any(character < " " or character == "\x7f" for character in text):
-        raise MalformedName("path", _RULE)
+    for path in (unquote_to_bytes(sent.encode("latin-1", "replace")), decoded):
+        try:
+            text = path.decode()
+        except UnicodeDecodeError as error:
+            raise MalformedName("path", _RULE) from error
+        if any(character < " " or character == "\x7f" for character in text):
+            raise MalformedName("path", _RULE)
     return quote(decoded, safe="/@:")
 
 
