@@ -96,7 +96,8 @@ def _read(kind: type[T], body: bytes) -> T:
 def read_page(body: bytes) -> tuple[tuple[RegisteredModel, ...], str]:
     """One page of a search, and the token of the next ("" after the last). `{}` is an empty page."""
     page = _read(_Page, body)
-    if not page.registered_models and (page.next_page_token or (page.model_extra and not page.model_fields_set)):
+    foreign = bool(page.model_extra) and "registered_models" not in page.model_fields_set
+    if not page.registered_models and (page.next_page_token or foreign):
         raise RegistryGarbled("The registry's answer is not a page of models. Check that the address leads to MLflow.")
     return tuple(map(_to_model, page.registered_models)), page.next_page_token
 

@@ -1,0 +1,274 @@
+"""The MLflow adapter against servers that die, hang and lie. Real sockets, no MLflow."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stagedoor.domain.intent import ModelVersion
+from stagedoor.errors import (
+    RegistryDenied,
+    RegistryError,
+    RegistryGarbled,
+    RegistryNotFound,
+    RegistryUnavailable,
+    UnsafeArtifact,
+)
+from stagedoor.registry import mlflow_registry
+from stagedoor.registry.mlflow_registry import MLflowRegistry
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+class Liar:
+    """A server whose next answers a test chooses; it notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = say(b"{}")
+        self.asked: list[tuple[str, str | None]] = []
+        liar = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                liar.asked.append((self.path, self.headers.get("Authorization")))
+                try:
+                    liar.answer(self)
+                except (BrokenPipeError, ConnectionResetError):
+                    self.close_connection = True
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
+                """Silence."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def liar() -> Iterator[Liar]:
+    liar = Liar()
+    thread = threading.Thread(target=liar.server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield liar
+    liar.server.shutdown()
+    liar.server.server_close()
+    thread.join(5)
+
+
+def say(body: bytes, status: int = 200, length: int | None = None, **headers: str) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body) if length is None else length))
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = True
+
+    return answer
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(100):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.05)
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(2)
+
+
+MODEL = {"name": "fraud", "aliases": [{"alias": "champion", "version": "1"}], "creation_timestamp": 1}
+
+
+def page(*models: Any, **more: Any) -> bytes:
+    return json.dumps({"registered_models": models, **more}).encode()
+
+
+def registry_at(url: str, timeout: float = 0.5) -> MLflowRegistry:
+    return MLflowRegistry(url, timeout=timeout)
+
+
+NOT_FOUND = json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "x"}).encode()
+BAD_ANSWERS: dict[str, tuple[Answer, type[RegistryError]]] = {
+    "html": (say(b"<html>welcome</html>"), RegistryGarbled),
+    "empty body": (say(b""), RegistryGarbled),
+    "truncated JSON": (say(page(MODEL)[:-9]), RegistryGarbled),
+    "cut off by the connection": (say(page(MODEL)[:20], length=500), RegistryUnavailable),
+    "a list": (say(b"[]"), RegistryGarbled),
+    "null": (say(b"null"), RegistryGarbled),
+    "not UTF-8": (say(b'{"registered_models":[{"name":"\xff"}]}'), RegistryGarbled),
+    "nested without end": (say(b"[" * 100_000), RegistryGarbled),
+    "another service's JSON": (say(b'{"status":"ok"}'), RegistryGarbled),
+    "models as an object": (say(b'{"registered_models":{}}'), RegistryGarbled),
+    "a model without a name": (say(page({"aliases": []})), RegistryGarbled),
+    "a number for a name": (say(page({"name": 5})), RegistryGarbled),
+    "a version that is none": (say(page({"name": "a", "aliases": [{"alias": "b", "version": "01"}]})), RegistryGarbled),
+    "a version with a line end": (say(page({"name": "a", "aliases": [{"alias": "b", "version": "1\n"}]})), RegistryGarbled),
+    "a number for a version": (say(page({"name": "a", "aliases": [{"alias": "b", "version": 1}]})), RegistryGarbled),
+    "an endless page token": (say(page(MODEL, next_page_token="again")), RegistryGarbled),
+    "an empty page with a next one": (say(page(next_page_token="again")), RegistryGarbled),
+    "a redirect": (say(b"", 302, Location="http://127.0.0.1:9/"), RegistryGarbled),
+    "a teapot": (say(b"{}", 418), RegistryGarbled),
+    "created": (say(page(MODEL), 201), RegistryGarbled),
+    "404 of another server": (say(b"<html>no such page</html>", 404), RegistryGarbled),
+    "404 with other JSON": (say(b'{"error_code":"ENDPOINT_NOT_FOUND"}', 404), RegistryGarbled),
+    "500": (say(b"oops", 500), RegistryUnavailable),
+    "503": (say(b"", 503), RegistryUnavailable),
+    "429": (say(b"", 429), RegistryUnavailable),
+    "401": (say(b"{}", 401), RegistryDenied),
+    "403": (say(b"{}", 403), RegistryDenied),
+    "not HTTP": (lambda handler: handler.wfile.write(b"SSH-2.0-x\r\n") and None, RegistryUnavailable),
+    "silence": (hang, RegistryUnavailable),
+    "a byte at a time": (drip, RegistryUnavailable),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ANSWERS)
+def test_a_bad_answer_becomes_one_error_in_bounded_time(liar: Liar, case: str) -> None:
+    liar.answer, expected = BAD_ANSWERS[case]
+    began = time.monotonic()
+    with pytest.raises(expected):
+        registry_at(liar.url).models()
+    assert time.monotonic() - began < 1.9
+
+
+def test_an_empty_object_is_an_empty_registry(liar: Liar) -> None:
+    assert registry_at(liar.url).models() == ()
+
+
+def test_an_empty_object_is_no_model(liar: Liar) -> None:
+    with pytest.raises(RegistryGarbled):
+        registry_at(liar.url).model("fraud")
+
+
+def test_only_mlflows_own_word_is_not_found(liar: Liar) -> None:
+    liar.answer = say(NOT_FOUND, 404)
+    with pytest.raises(RegistryNotFound):
+        registry_at(liar.url).model("fraud")
+
+
+def test_nobody_listening_is_unavailable() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(RegistryUnavailable):
+            registry_at(f"http://127.0.0.1:{free.getsockname()[1]}").models()
+
+
+def test_a_frozen_server_is_given_up_after_the_timeout() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        began = time.monotonic()
+        with pytest.raises(RegistryUnavailable):
+            registry_at(f"http://127.0.0.1:{listener.getsockname()[1]}").models()
+        assert time.monotonic() - began < 1.5
+
+
+def test_pages_are_followed_to_the_end(liar: Liar) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        second = "page_token=two" in handler.path
+        body = page({"name": "b"}) if second else page({"name": "a"}, next_page_token="two")
+        say(body)(handler)
+
+    liar.answer = answer
+    assert [model.name for model in registry_at(liar.url).models()] == ["a", "b"]
+
+
+def test_an_answer_without_end_is_refused(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_registry, "MAX_ANSWER", 10_000)
+    liar.answer = say(b" " * 20_000)
+    with pytest.raises(RegistryGarbled):
+        registry_at(liar.url).models()
+
+
+def test_pages_without_end_are_refused(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_registry, "MAX_PAGES", 5)
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        say(page(MODEL, next_page_token=f"t{len(liar.asked)}"))(handler)
+
+    liar.answer = answer
+    with pytest.raises(RegistryGarbled):
+        registry_at(liar.url).models()
+    assert len(liar.asked) == 5
+
+
+def test_each_request_carries_the_token_of_the_moment(liar: Liar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    tokens = iter(["one", "two"])
+    registry = MLflowRegistry(liar.url, timeout=1, token=lambda: next(tokens))
+    registry.models()
+    registry.models()
+    assert [token for _, token in liar.asked] == ["Bearer one", "Bearer two"]
+
+
+def test_an_error_never_shows_what_the_server_said(liar: Liar) -> None:
+    liar.answer = say(b'{"registered_models":[{"name":{"secret":"hunter2"}}]}')
+    with pytest.raises(RegistryGarbled) as caught:
+        registry_at(liar.url).models()
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("name", ["../evil", "..", "a/b", "/etc/passwd", "a\\b", "nul\0"])
+def test_a_file_that_leads_out_is_unsafe(liar: Liar, tmp_path: Path, name: str) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if "get-download-uri" in handler.path:
+            say(json.dumps({"artifact_uri": "mlflow-artifacts:/1/model"}).encode())(handler)
+        else:
+            say(json.dumps({"files": [{"path": name, "is_dir": False}]}).encode())(handler)
+
+    liar.answer = answer
+    into = tmp_path / "into"
+    into.mkdir()
+    with pytest.raises(UnsafeArtifact):
+        registry_at(liar.url).fetch(ModelVersion("fraud", "1", "x"), into)
+    assert list(tmp_path.rglob("*")) == [into]
+
+
+def test_a_folder_within_itself_is_unsafe(liar: Liar, tmp_path: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if "get-download-uri" in handler.path:
+            say(json.dumps({"artifact_uri": "mlflow-artifacts:/1/model"}).encode())(handler)
+        else:
+            say(json.dumps({"files": [{"path": "again", "is_dir": True}]}).encode())(handler)
+
+    liar.answer = answer
+    with pytest.raises(UnsafeArtifact):
+        registry_at(liar.url, timeout=5).fetch(ModelVersion("fraud", "1", "x"), tmp_path)
+
+
+def test_a_version_over_the_size_limit_is_given_up(liar: Liar, tmp_path: Path) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if "get-download-uri" in handler.path:
+            say(json.dumps({"artifact_uri": "mlflow-artifacts:/1/model"}).encode())(handler)
+        elif "?path=" in handler.path:
+            say(json.dumps({"files": [{"path": "a"}, {"path": "b"}]}).encode())(handler)
+        else:
+            say(b"x" * 600)(handler)
+
+    liar.answer = answer
+    registry = MLflowRegistry(liar.url, timeout=1, max_artifact_bytes=1000)
+    with pytest.raises(RegistryGarbled):
+        registry.fetch(ModelVersion("fraud", "1", "x"), tmp_path)
+
+
+def test_local_links_are_copied_as_links_and_not_followed(liar: Liar, tmp_path: Path) -> None:
+    source, into = tmp_path / "source", tmp_path / "into"
+    source.mkdir()
+    into.mkdir()
+    (source / "leak").symlink_to("/etc/hostname")
+    liar.answer = say(json.dumps({"artifact_uri": source.as_uri()}).encode())
+    registry_at(liar.url).fetch(ModelVersion("fraud", "1", "x"), into)
+    assert (into / "leak").is_symlink()
