@@ -68,6 +68,7 @@ class Resolver:
         self._jobs: dict[Key, Future[Outcome]] = {}
         self._next_try = float("-inf")
         self._fetched = False
+        self._understood = False
         self._known = {
             (entry.name, version): Known(found)
             for entry in publisher.snapshot.models.values()
@@ -133,6 +134,7 @@ class Resolver:
                     self._next_try = float("-inf")
         self._dirty.update(self.snapshot.models.keys() - intent.keys())
         self._intent = intent
+        self._understood = True
 
     def _beat(self, now: float, error: str | None) -> None:
         before = self._publisher.heartbeat
@@ -206,7 +208,8 @@ class Resolver:
     # --- what follows from it ---
 
     def _publish(self, now: float) -> None:
-        if not self._dirty:
+        first = self.snapshot.serial == 0 and self._understood
+        if not self._dirty and not first:
             return
         serial = self.snapshot.serial + 1
         models = dict(self.snapshot.models)
@@ -218,7 +221,7 @@ class Resolver:
                 models[name] = after
             if after != before:
                 changed.append((before, after))
-        if changed:
+        if changed or first:  # an empty registry is worth a snapshot too: workers wait for the first
             if not self._publisher.publish(Snapshot(serial, models), now):
                 return
             for before, after in changed:
