@@ -15,9 +15,13 @@ from stagedoor import __version__
 from stagedoor.auth.permissions import may_see
 from stagedoor.domain.refs import ModelRef, check_name, check_version
 from stagedoor.domain.snapshot import ModelEntry
-from stagedoor.errors import ModelNotFound, NotReady, VersionNotReady
+from stagedoor.errors import ModelNotFound, NotReady
 
 views = Blueprint("models", __name__)
+
+DESCRIBE_SECONDS: Final = 2.0
+READY_SECONDS: Final = 0.1
+"""How long a description, or a question for readiness, waits for a version that is not in memory."""
 
 PLATFORMS: Final = {"onnx": "onnx_onnxv1", "python_function": "mlflow_pyfunc"}
 """Names of the Open Inference Protocol for what runs a model."""
@@ -40,7 +44,7 @@ def model(ref: str) -> Response:
         raise MethodNotAllowed(("POST",))
     target = ModelRef.parse(ref)
     live = _visible(target)
-    version = find_version(live, target)
+    version = find_version(live, target, DESCRIBE_SECONDS)
     return json_answer(describe_model(live) | {"version": version.version} | describe_version(version))
 
 
@@ -48,7 +52,7 @@ def model(ref: str) -> Response:
 def model_info() -> Response:
     """The simple API's description of the default model, or of `?model=`."""
     target = simple_ref(request.query_string.decode("latin-1"), services().settings.default_model)
-    version = find_version(_visible(target), target)
+    version = find_version(_visible(target), target, DESCRIBE_SECONDS)
     described = describe_version(version)
     inputs, outputs = described["inputs"], described["outputs"]
     return json_answer(
@@ -76,7 +80,7 @@ def metadata(name: str, version: str | None = None) -> Response:
     """The Open Inference Protocol's model metadata."""
     target = _open_inference_ref(name, version)
     live = _visible(target)
-    loaded = find_version(live, target)
+    loaded = find_version(live, target, DESCRIBE_SECONDS)
     described = describe_version(loaded)
     return json_answer(
         {
@@ -94,7 +98,7 @@ def metadata(name: str, version: str | None = None) -> Response:
 def model_ready(name: str, version: str | None = None) -> Response:
     """Whether a prediction would be answered at once. Raises VersionNotReady (503) where it would have to wait."""
     target = _open_inference_ref(name, version)
-    loaded = find_version(_visible(target), target)
+    loaded = find_version(_visible(target), target, READY_SECONDS)
     return json_answer({"name": target.name, "version": loaded.version, "ready": True})
 
 
@@ -120,16 +124,18 @@ def _visible(target: ModelRef) -> LiveModel:
     return live
 
 
-def find_version(live: LiveModel, target: ModelRef) -> LoadedVersion:
-    """The loaded version that `target` means; a plain name means its stable arm. Raises ModelNotFound, VersionNotReady."""
+def find_version(live: LiveModel, target: ModelRef, wait_seconds: float) -> LoadedVersion:
+    """The version that `target` means, loaded; a plain name means its stable arm.
+
+    One that is not in memory is asked for, as a prediction would, and waited for a little: probes share these threads.
+    Raises ModelNotFound, VersionNotReady and VersionRefused.
+    """
     wanted = _wanted(live.entry, target)
     if wanted is None:
         raise ModelNotFound(str(target))
     loaded: LoadedVersion | None = live.loaded.get(wanted)
     if loaded is None:
-        if wanted not in live.entry.versions:
-            raise ModelNotFound(str(target))
-        raise VersionNotReady(str(target))
+        loaded = services().pool.load(target.name, wanted, min(wait_seconds, services().settings.load_wait_seconds))
     return loaded
 
 

@@ -15,7 +15,14 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-const pretty = (value) => JSON.stringify(value, null, 2);
+/** JSON for people: lists of plain values stay on one line. */
+function pretty(value) {
+  return JSON.stringify(value, null, 2).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, inside) => "[" + inside.replace(/,\s+/g, ", ") + "]");
+}
+
+/** Text in which `backticks` mark code. */
+const prose = (text) => (text || "").split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+
 const code = (text) => el("pre", { tabindex: "0" }, el("code", {}, text));
 const anchor = (operation) => "op-" + operation.id;
 
@@ -45,7 +52,7 @@ function fieldsTable(schema) {
     el("tbody", {}, ...properties.map(([name, field]) => el("tr", {},
       el("td", {}, el("code", {}, name), required.has(name) ? "" : " optional"),
       el("td", {}, typeOf(field)),
-      el("td", {}, field.description || "")))));
+      el("td", {}, ...prose(field.description))))));
 }
 
 function operations() {
@@ -126,12 +133,38 @@ function drawTry(one, request) {
   if (text) text.value = request.example ? pretty(request.example) : "{}";
   const result = el("div", { class: "result", "aria-live": "polite" });
   const send = el("button", { type: "submit" }, "Send");
+  const fill = text && el("button", { type: "button", class: "plain", onclick: () => fillExample(one, inputs, text, result) }, "Example for this model");
   const copy = el("button", { type: "button", class: "plain", onclick: () => copyCurl(copy, one, inputs, text) }, "Copy as curl");
   return el("form", { class: "try", onsubmit: (event) => { event.preventDefault(); attempt(one, inputs, text, result, send); } },
     el("h3", {}, "Try it"),
     inputs.length ? el("div", { class: "fields" }, ...inputs.map(({ parameter, input }) =>
-      el("label", {}, parameter.name, input, el("span", { class: "hint" }, parameter.description || "")))) : null,
-    text, el("div", { class: "actions" }, send, copy), result);
+      el("label", {}, parameter.name, input, el("span", { class: "hint" }, ...prose(parameter.description))))) : null,
+    text, el("div", { class: "actions" }, send, fill, copy), result);
+}
+
+/** A body that fits the model: zeros in the shape that its signature asks for. */
+async function fillExample(one, inputs, text, result) {
+  const value = (name) => (inputs.find((item) => item.parameter.name === name) || { input: { value: "" } }).input.value.trim();
+  const ref = value("ref") || value("name") || value("model");
+  const address = ref ? "/models/" + ref.split("/").map(encodeURIComponent).join("/") : "/model/info";
+  const headers = token() ? { Authorization: "Bearer " + token() } : {};
+  const answer = await fetch(address, { headers });
+  const body = await answer.json();
+  if (!answer.ok) { result.replaceChildren(el("p", {}, body.detail)); return; }
+  text.value = pretty(exampleBody(one.path, body.inputs));
+}
+
+function exampleBody(path, specs) {
+  const shape = (spec) => spec.shape.map((size) => (size < 0 ? 1 : size));
+  const blank = (spec) => ({ BYTES: "", BOOL: false }[spec.datatype] ?? 0);
+  const filled = (spec, [size, ...rest] = shape(spec)) => (size === undefined ? blank(spec) : Array.from({ length: size }, () => filled(spec, rest)));
+  const columns = specs.every((spec) => spec.name && spec.shape.length === 1);
+  if (path.startsWith("/v2")) {
+    return { inputs: specs.map((spec) => ({ name: spec.name || "input", shape: shape(spec), datatype: spec.datatype, data: filled(spec).flat(Infinity) })) };
+  }
+  if (path === "/predict") return { data: columns ? [Object.fromEntries(specs.map((spec) => [spec.name, blank(spec)]))] : filled(specs[0]) };
+  if (columns) return { dataframe_split: { columns: specs.map((spec) => spec.name), data: [specs.map(blank)] } };
+  return { inputs: specs.length === 1 ? filled(specs[0]) : Object.fromEntries(specs.map((spec) => [spec.name, filled(spec)])) };
 }
 
 /** The address to call; a model reference keeps its slash and its at sign. */

@@ -111,6 +111,8 @@ TARGETS = (
     ("fraud@challenger", 200, "3"),
     ("fraud/3", 200, "3"),
     ("fraud/production", 200, "2"),
+    ("fraud/1", 200, "1"),
+    ("fraud/4", 503, "version_refused"),
     ("fraud/10", 503, "version_not_ready"),
     ("fraud/99", 404, "model_not_found"),
     ("fraud@nobody", 404, "model_not_found"),
