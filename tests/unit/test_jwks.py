@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -197,6 +198,37 @@ def test_a_thousand_unknown_kids_cause_one_more_fetch_at_most(provider: Provider
         assert len(provider.paths) == 1
     finally:
         door.close()
+
+
+@pytest.mark.parametrize("field", ["jku", "x5u"])
+def test_an_address_inside_a_token_is_never_asked(
+    provider: Provider, follower: JwksFollower, door: Authenticator, field: str
+) -> None:
+    provider.publish("r")
+    follower.refresh()
+    provider.publish("r", "e")
+    claims = {"iss": "i", "aud": "a", "sub": "eve", "exp": NOW + 60}
+    listener = provider.url.replace("/keys", "/theirs")
+    text = jwt.encode(claims, KEYS["e"][1], "ES256", headers={"kid": "e", field: listener})
+    with pytest.raises(TokenInvalid):
+        ask(door, text)
+    assert provider.paths == ["/keys"]
+
+
+def test_many_threads_with_many_tokens_all_get_their_own_principal(
+    provider: Provider, follower: JwksFollower, door: Authenticator
+) -> None:
+    provider.publish("d")
+    follower.refresh()
+    key = KEYS["d"][1]
+    texts = {
+        f"user-{n}": jwt.encode({"iss": "i", "aud": "a", "sub": f"user-{n}", "exp": NOW + 60}, key, "EdDSA", {"kid": "d"})
+        for n in range(50)
+    }
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda subject: (subject, ask(door, texts[subject]).subject), list(texts) * 20))
+    assert len(found) == 1000
+    assert all(subject == answered for subject, answered in found)
 
 
 def test_an_unknown_kid_wakes_the_follower_once_a_fetch_is_due(provider: Provider) -> None:

@@ -369,6 +369,11 @@ def test_a_browser_is_led_to_the_sign_in_page_and_back(house: House) -> None:
     assert house.client.get("/", headers=PAGE).status_code == 200
 
 
+def test_the_way_back_keeps_its_percent_signs(house: House) -> None:
+    away = house.client.get("/a%20b%3Fc?d=%26", headers=PAGE)
+    assert 'name="next" value="/a%20b%3Fc?d=%26"' in house.client.get(away.headers["location"]).text
+
+
 def test_over_https_the_cookie_is_secure(house: House) -> None:
     client = Client(house.guard, "https://testserver")
     form = {"token": token("viewer")}

@@ -381,7 +381,7 @@ def test_a_missing_or_expired_token_counts_against_nobody(header: str | None) ->
 
 def test_remembered_tokens_are_bounded_and_those_in_use_stay(monkeypatch: pytest.MonkeyPatch, hmac_door: Authenticator) -> None:
     verified: list[str] = []
-    from stagedoor.auth import authenticator as module  # noqa: PLC0415  the name that is patched
+    from stagedoor.auth import authenticator as module
 
     real: Callable[..., Any] = module.verify
 

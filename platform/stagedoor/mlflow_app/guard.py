@@ -151,7 +151,7 @@ class Guard:
         if not wants_page(scope["method"], headers):
             return refusal(error)
         if isinstance(error, TokenInvalid | TokenExpired):
-            back = scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else "")
+            back = _target(scope)
             why = "&expired=1" if isinstance(error, TokenExpired) else ""
             return RedirectResponse(
                 f"{self._prefix}{SIGN_IN}?next={quote(back, safe='/')}{why}", 303, {"Cache-Control": "no-store"}
@@ -162,3 +162,9 @@ class Guard:
         subject = caller.principal.subject if caller else None
         reason = error.reason if isinstance(error, TokenInvalid) else None
         self._log.info("mlflow_refused", code=PROBLEMS[type(error)].code, action=access.action, subject=subject, reason=reason)
+
+
+def _target(scope: Scope) -> str:
+    """Path and query as the browser asked for them, still percent-encoded."""
+    path = scope.get("raw_path") or quote(scope["path"]).encode()
+    return bytes(path + (b"?" + scope["query_string"] if scope["query_string"] else b"")).decode("latin-1")
