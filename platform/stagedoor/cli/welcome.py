@@ -28,7 +28,7 @@ def _curl(endpoints: Endpoints, path: str, body: str) -> str:
     bearer = f"Authorization: Bearer {endpoints.tokens[names.ROLE_PREDICTOR]}"
     address = f"{endpoints.gateway}{path}"
     return shlex.join(
-        ["curl", "-sS", "-i", "-H", bearer, "-H", "Content-Type: application/json", "--data-binary", body, address]
+        ["curl", "-sS", "-i", address, "-H", "Content-Type: application/json", "--data-binary", body, "-H", bearer]
     )
 
 

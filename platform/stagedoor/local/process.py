@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 _GUARDIAN: Final = Path(__file__).with_name("guardian.py")
-_TAIL_BYTES: Final = 16_384
+_TAIL_BYTES: Final = 65_536
+_LINE: Final = 300
 _SWEEP_SECONDS: Final = 8.0
 """What the guardian may need beyond the grace time to end whatever is left."""
 
@@ -77,13 +78,13 @@ class Process:
         if self._process.stdout is not None:
             self._process.stdout.close()
 
-    def tail(self, lines: int = 20) -> str:
+    def tail(self, lines: int = 12) -> str:
         """The last lines of its log."""
         return tail(self.spec.log, lines)
 
 
 def tail(log: Path, lines: int) -> str:
-    """The last `lines` lines of a file that may be large or missing."""
+    """The last `lines` lines, long ones cut, of a file that may be large or missing."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
@@ -91,4 +92,4 @@ def tail(log: Path, lines: int) -> str:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(line if len(line) <= _LINE else f"{line[:_LINE]} ..." for line in text.splitlines()[-lines:])

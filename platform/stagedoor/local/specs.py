@@ -11,6 +11,9 @@ from stagedoor.local.process import Spec
 from stagedoor.names import ENV_PREFIX
 from stagedoor.paths import StatePaths
 
+# Servers put their working folder before everything else on the import path, and the state folder holds a folder `serving`:
+# so they work where nothing can be taken for a package.
+
 
 def mlflow_server(paths: StatePaths, host: str, port: int, *, nudge_url: str | None, webhook_key: str) -> Spec:
     """MLflow on SQLite with local artifacts, guarded by Stagedoor's tokens."""
@@ -20,6 +23,7 @@ def mlflow_server(paths: StatePaths, host: str, port: int, *, nudge_url: str | N
         *("--backend-store-uri", f"sqlite:///{database}"),
         *("--artifacts-destination", str(paths.mlflow / "artifacts"), "--serve-artifacts"),
         *("--host", host, "--port", str(port), "--workers", "1"),
+        *("--uvicorn-opts", "--log-level warning"),  # else the resolver's poll fills the log
     )
     environment = {
         **_common(paths),
@@ -33,7 +37,6 @@ def mlflow_server(paths: StatePaths, host: str, port: int, *, nudge_url: str | N
     }
     if nudge_url:
         environment[f"{ENV_PREFIX}NUDGE_URLS"] = nudge_url
-    # Not the state folder: in the server's own folder nothing of it lies in the way of imports.
     return Spec("mlflow", command, paths.mlflow, paths.logs / "mlflow.log", environment, f"{url(host, port)}/health")
 
 
@@ -41,7 +44,7 @@ def resolver(paths: StatePaths, mlflow_url: str) -> Spec:
     """The one process of a machine that reads the registry."""
     command = (sys.executable, "-P", "-m", "serving.resolver")
     environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url}
-    return Spec("resolver", command, paths.root, paths.logs / "resolver.log", environment)
+    return Spec("resolver", command, paths.logs, paths.logs / "resolver.log", environment)
 
 
 def gateway(paths: StatePaths, mlflow_url: str, host: str, port: int, workers: int) -> Spec:
@@ -52,7 +55,7 @@ def gateway(paths: StatePaths, mlflow_url: str, host: str, port: int, workers: i
     )
     environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url}
     ready = f"{url(host, port)}/readyz"
-    return Spec("gateway", command, paths.root, paths.logs / "gateway.log", environment, ready, grace_seconds=15.0)
+    return Spec("gateway", command, paths.logs, paths.logs / "gateway.log", environment, ready, grace_seconds=15.0)
 
 
 def demo(paths: StatePaths, mlflow_url: str, token: str, examples: Path) -> Spec:
