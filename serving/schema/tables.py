@@ -153,9 +153,10 @@ class Table:
         if element is None:
             return self._of_lists(dict(zip(self.names, zip(*rows, strict=True), strict=True)), len(rows))
         flat = rows[0] if len(rows) == 1 else [value for row in rows for value in row]
-        if not element.kinds.issuperset(map(type, flat)):  # find out which column it is
+        try:
+            matrix = element.from_list(flat, "columns").reshape(len(rows), len(self.names))
+        except SchemaMismatch:  # find out which column it is
             return self._of_lists(dict(zip(self.names, zip(*rows, strict=True), strict=True)), len(rows))
-        matrix = element.from_list(flat, "columns").reshape(len(rows), len(self.names))
         return Inputs("table", Block(matrix, self.positions), len(rows))
 
     def _of_lists(self, values: Mapping[str, Sequence[Any]], rows: int) -> Inputs:
