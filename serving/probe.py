@@ -118,6 +118,12 @@ def stop_probing() -> None:
         _servers.clear()
 
 
+def server_pids() -> dict[str, int]:
+    """The processes that probes are forked from, by kind of model."""
+    with _starting:
+        return {kind: server.pid for kind, server in _servers.items()}
+
+
 def _kind(folder: Path) -> str:
     """Which libraries the probe will need; a wrong guess only costs time. The file is parsed in the child, never here."""
     try:

@@ -61,10 +61,10 @@ def _castable(have: np.dtype[Any], want: np.dtype[Any]) -> bool:
 class OnnxPredictor:
     """A session. `inputs` and `outputs` are those of the graph."""
 
-    __slots__ = ("_feeds", "_names", "_only", "_session", "inputs", "outputs")
+    __slots__ = ("_feeds", "_names", "_only", "inputs", "outputs", "session")
 
     def __init__(self, session: ort.InferenceSession) -> None:
-        self._session = session
+        self.session = session
         self._feeds = tuple(_Feed(node.name, _ORT_TYPES.get(node.type), _rank(node.shape)) for node in session.get_inputs())
         self._only = self._feeds[0] if len(self._feeds) == 1 else None
         self._names = tuple(node.name for node in session.get_outputs())
@@ -74,9 +74,9 @@ class OnnxPredictor:
     def predict(self, inputs: Inputs) -> Outputs:
         """Run the graph: `named` for tensors, `table` for a frame (`named` if an output has not one entry per row)."""
         if inputs.kind == "tensors":
-            results = self._session.run(None, self._tensor_feeds(inputs.arrays))
+            results = self.session.run(None, self._tensor_feeds(inputs.arrays))
             return Outputs("named", {name: _plain(result) for name, result in zip(self._names, results, strict=True)})
-        results = self._session.run(None, self._table_feeds(inputs.arrays, inputs.rows))
+        results = self.session.run(None, self._table_feeds(inputs.arrays, inputs.rows))
         return _table(dict(zip(self._names, map(_plain, results), strict=True)), inputs.rows)
 
     def _tensor_feeds(self, arrays: Arrays) -> dict[str, Array]:

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -137,6 +138,7 @@ def _mlflow_pyfunc() -> Any:  # noqa: ANN401  a module
     """Import MLflow as a library that loads local folders: no telemetry, no advice, no byte code beside the model's files."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     sys.dont_write_bytecode = True
+    warnings.filterwarnings("ignore", module=r"mlflow\.")
     module = importlib.import_module("mlflow.pyfunc")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     return module
