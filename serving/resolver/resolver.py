@@ -257,4 +257,5 @@ class Resolver:
 def as_last_known(entry: ModelEntry) -> RegisteredModel:
     """What the registry must have said for `entry` to come about; stands in until it can be read."""
     tags = {names.TAG_TRAFFIC: entry.policy, names.TAG_STICKY: entry.sticky}
-    return RegisteredModel(entry.name, entry.aliases, entry.stages, {key: text for key, text in tags.items() if text})
+    newest = max(entry.versions, key=int, default=None)
+    return RegisteredModel(entry.name, entry.aliases, entry.stages, {key: text for key, text in tags.items() if text}, newest)
