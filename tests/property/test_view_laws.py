@@ -1,0 +1,83 @@
+"""Whatever snapshots come, in whatever order, and whatever loads: a worker's view only moves forward and is whole."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.version import Version
+from serving.view import EMPTY, Key, advance, arm_keys
+from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
+from stagedoor.domain.traffic import Arm, Route
+
+NAMES = ("a", "b")
+VERSIONS = ("1", "2", "3")
+
+
+def version_of(key: Key) -> Version:
+    nothing: Any = None
+    return Version(key.name, key.version, key.digest, "onnx", nothing, nothing, quick=True, warm_seconds=0.0, memory_bytes=1)
+
+
+@st.composite
+def entries(draw: st.DrawFn, name: str, serial: int) -> ModelEntry:
+    arms = draw(st.lists(st.sampled_from(VERSIONS), unique=True, max_size=3))
+    digest = draw(st.sampled_from(["x", "y"]))
+    versions = {version: VersionEntry(version, "ready", digest + version) for version in VERSIONS}
+    weights = [10_000 - len(arms) + 1, *[1] * (len(arms) - 1)]
+    epoch = draw(st.integers(1, serial))
+    route = Route(epoch, tuple(Arm(v, v, w) for v, w in zip(arms, weights, strict=True)), b"s") if arms else None
+    return ModelEntry(name, route=route, versions=versions)
+
+
+@st.composite
+def moments(draw: st.DrawFn) -> tuple[Snapshot, set[Key], set[Key]]:
+    """A snapshot, the keys that are loaded by then, and those that have failed."""
+    serial = draw(st.integers(1, 30))
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True))
+    models = {name: draw(entries(name, serial)) for name in names}
+    every = [Key(name, version, digest + version) for name in NAMES for version in VERSIONS for digest in "xy"]
+    loaded = draw(st.sets(st.sampled_from(every)))
+    failed = draw(st.sets(st.sampled_from(every)))
+    return Snapshot(serial, models), loaded, failed - loaded
+
+
+@given(st.lists(moments(), max_size=12))
+def test_serials_and_epochs_never_go_back_and_every_route_is_whole(steps: list[tuple[Snapshot, set[Key], set[Key]]]) -> None:
+    view = EMPTY
+    in_force: set[Key] = set()
+    for snapshot, loaded, failed in steps:
+        kept = {key: version_of(key) for key in loaded | in_force}
+        before, view = view, advance(view, snapshot, kept, failed).view
+        assert view.serial >= before.serial
+        assert view.models.keys() == snapshot.models.keys()
+        in_force = {key for live in view.models.values() for key in arm_keys(live.entry)}
+        for name, live in view.models.items():
+            old = before.models.get(name)
+            if old is not None and old.entry.route is not None and live.entry.route is not None:
+                assert live.entry.route.epoch >= old.entry.route.epoch
+            for key in arm_keys(live.entry):
+                assert live.loaded[key.version].digest == key.digest
+            arms = live.entry.route.arms if live.entry.route else ()
+            assert len(arms) == len(arm_keys(live.entry))
+
+
+@given(moments())
+def test_once_all_is_loaded_the_snapshot_is_in_force_as_it_stands(moment: tuple[Snapshot, set[Key], set[Key]]) -> None:
+    snapshot, _, _ = moment
+    keys = [key for entry in snapshot.models.values() for key in arm_keys(entry)]
+    step = advance(EMPTY, snapshot, {key: version_of(key) for key in keys}, ())
+    assert step.missing == ()
+    assert step.view.serial == snapshot.serial
+    assert {name: live.entry for name, live in step.view.models.items()} == dict(snapshot.models)
+
+
+@given(moments())
+def test_a_load_under_way_holds_the_serial_back_and_a_failed_one_does_not(moment: tuple[Snapshot, set[Key], set[Key]]) -> None:
+    snapshot, _, _ = moment
+    step = advance(EMPTY, snapshot, {}, ())
+    assert (step.view.serial == 0) == bool(step.missing)
+    assert advance(EMPTY, snapshot, {}, set(step.missing)).view.serial == snapshot.serial
+    for key in step.missing:
+        assert step.view.models[key.name].entry == replace(snapshot.models[key.name], route=None)
