@@ -122,7 +122,7 @@ def _run(plan: _Plan, house: House, narrator: Narrator, stop: threading.Event) -
         token = endpoints.tokens[names.ROLE_PROMOTER]
         _train(specs.demo(plan.paths, endpoints.mlflow, token, examples), house, narrator, stop)
         with narrator.doing("Waiting until the gateway serves the demo's models"):
-            wait_live(endpoints.gateway, token, MODELS, stop, in_a_row=4 * plan.workers)
+            wait_live(endpoints.gateway, token, MODELS, stop, workers=plan.workers)
         endpoints.write(plan.paths.endpoints)
         show_welcome(endpoints, examples)
     else:

@@ -28,7 +28,7 @@ def _curl(endpoints: Endpoints, path: str, body: str) -> str:
     bearer = f"Authorization: Bearer {endpoints.tokens[names.ROLE_PREDICTOR]}"
     address = f"{endpoints.gateway}{path}"
     return shlex.join(
-        ["curl", "-sS", "-i", address, "-H", "Content-Type: application/json", "--data-binary", body, "-H", bearer]
+        ["curl", "-sS", "-i", "-w", "\\n", address, "-H", "Content-Type: application/json", "--data-binary", body, "-H", bearer]
     )
 
 

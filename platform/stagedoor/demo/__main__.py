@@ -10,6 +10,9 @@ import warnings
 from pathlib import Path
 from typing import Final
 
+from stagedoor.demo.catalog import MODELS
+from stagedoor.demo.standing import is_standing
+
 # Logging models comes with advice for production that would only bewilder here.
 _QUIET: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -25,9 +28,12 @@ def main() -> int:
     parser.add_argument("--mlflow", required=True, help="address of the MLflow server")
     parser.add_argument("--examples", type=Path, help="folder to write request bodies to")
     arguments = parser.parse_args()
+    if is_standing(arguments.mlflow, os.environ.get("MLFLOW_TRACKING_TOKEN"), MODELS, arguments.examples):
+        print("all models are already registered", flush=True)  # noqa: T201  that is this command's output
+        return 0
     os.environ.update(_QUIET)
     warnings.simplefilter("ignore")
-    print("loading MLflow and scikit-learn", flush=True)  # noqa: T201  that is this command's output
+    print("loading MLflow and scikit-learn", flush=True)  # noqa: T201  the same
 
     from stagedoor.demo.registering import register_all  # noqa: PLC0415  takes seconds to import
 

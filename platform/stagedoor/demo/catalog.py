@@ -11,7 +11,9 @@ IRIS: Final = "iris-explained"
 MODELS: Final = (BREAST_CANCER, DIGITS, DIABETES, IRIS)
 
 RECIPE_TAG: Final = "demo.recipe"
-"""Version tag that names the recipe a version was made from; the same on the registered model says that it is complete."""
+"""Version tag that names the recipe a version was made from; on the registered model it says COMPLETE once all is done."""
+
+COMPLETE: Final = "complete"
 
 
 def example_file(folder: Path, model: str, protocol: Literal["mlflow", "v2", "simple"]) -> Path:

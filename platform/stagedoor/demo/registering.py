@@ -10,11 +10,10 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import RestException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
-from stagedoor.demo.catalog import RECIPE_TAG
+from stagedoor.demo.catalog import COMPLETE, RECIPE_TAG
 from stagedoor.demo.recipes import RECIPES, Recipe
 
 EXPERIMENT: Final = "stagedoor-demo"
-_COMPLETE: Final = "complete"
 
 Tell = Callable[[str], None]
 
@@ -34,7 +33,7 @@ def register_all(mlflow_url: str, tell: Tell) -> None:
 
 def _register_model(client: mlflow.MlflowClient, model: str, recipes: Sequence[Recipe], tell: Tell) -> None:
     registered = _model(client, model)
-    if registered.tags.get(RECIPE_TAG) == _COMPLETE:
+    if registered.tags.get(RECIPE_TAG) == COMPLETE:
         tell(f"{model}: already registered")
         return
     known = {version.tags.get(RECIPE_TAG): version for version in client.search_model_versions(f"name='{model}'")}
@@ -44,7 +43,7 @@ def _register_model(client: mlflow.MlflowClient, model: str, recipes: Sequence[R
             if alias not in registered.aliases:
                 client.set_registered_model_alias(model, alias, version.version)
                 tell(f"{model}: alias {alias} -> version {version.version}")
-    client.set_registered_model_tag(model, RECIPE_TAG, _COMPLETE)
+    client.set_registered_model_tag(model, RECIPE_TAG, COMPLETE)
 
 
 def _model(client: mlflow.MlflowClient, name: str) -> RegisteredModel:

@@ -2,10 +2,9 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Final
-from urllib.parse import quote
+from typing import Any, Final
 
 import requests
 
@@ -13,34 +12,36 @@ from stagedoor.errors import ConfigurationError
 from stagedoor.local.house import Stopped
 
 LIVE_SECONDS: Final = 120.0
+_NOBODY: Final[Mapping[str, Any]] = {}
 
 
-def wait_live(gateway: str, token: str, models: Sequence[str], stop: threading.Event, *, in_a_row: int) -> None:
-    """Wait until each model is ready at `in_a_row` requests one after the other, each on a connection of its own.
+def wait_live(gateway: str, token: str, models: Sequence[str], stop: threading.Event, *, workers: int) -> None:
+    """Wait until each model is live in each of so many workers.
 
-    Workers share one port, and none can be asked for by name: several good answers in a row speak for all of them.
-    Raises ConfigurationError that names the models that are missing when the time is over, and Stopped.
+    Raises ConfigurationError that says what is missing when the time is over, and Stopped.
     """
     end = time.monotonic() + LIVE_SECONDS
-    missing = list(models)
-    good = 0
-    while good < in_a_row:
-        missing = [name for name in models if not _is_ready(gateway, token, name)]
-        good = 0 if missing else good + 1
-        if missing and time.monotonic() > end:
-            reason = f"The gateway does not serve {', '.join(missing)} yet. `stagedoor status` and its log say why."
+    while missing := what_is_missing(_status(gateway, token), models, workers):
+        if time.monotonic() > end:
+            reason = f"The gateway does not serve all of the demo: {missing}. `stagedoor status` and its log say why."
             raise ConfigurationError(reason)
-        if stop.wait(0.1 if missing else 0):
+        if stop.wait(0.2):
             raise Stopped
 
 
-def _is_ready(gateway: str, token: str, model: str) -> bool:
+def what_is_missing(status: Mapping[str, Any], models: Sequence[str], workers: int) -> str:
+    """What the gateway's `/status` lacks, in words; empty when each model is live in `workers` workers."""
+    live = {model["name"] for model in status.get("models", ()) if model.get("route")}
+    if waiting := [name for name in models if name not in live]:
+        return f"nothing is live of {', '.join(waiting)}"
+    current = [worker for worker in status.get("workers", ()) if worker.get("serial") == status.get("serial")]
+    return "" if len(current) >= workers else f"{len(current)} of {workers} workers have loaded it"
+
+
+def _status(gateway: str, token: str) -> Mapping[str, Any]:
     try:
-        answer = requests.get(
-            f"{gateway}/v2/models/{quote(model, safe='')}/ready",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=5,
-        )
+        answer = requests.get(f"{gateway}/status", headers={"Authorization": f"Bearer {token}"}, timeout=5)
+        body: Mapping[str, Any] = answer.json()
     except requests.RequestException:
-        return False
-    return answer.status_code == HTTPStatus.OK
+        return _NOBODY
+    return body if answer.status_code == HTTPStatus.OK else _NOBODY
