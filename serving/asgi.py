@@ -3,7 +3,7 @@
 `gunicorn -c python:serving.gunicorn_conf serving.asgi:app`
 """
 
-from typing import cast
+from typing import Any, cast
 
 from a2wsgi import WSGIMiddleware
 
@@ -13,7 +13,7 @@ from serving.wiring import build_worker
 _worker = build_worker()
 app = Lane(
     _worker.plane,
-    cast("App", WSGIMiddleware(_worker.flask, workers=_worker.settings.threads)),
+    cast("App", WSGIMiddleware(cast("Any", _worker.flask), workers=_worker.settings.threads)),
     on_start=_worker.start,
     on_stop=_worker.stop,
 )

@@ -62,7 +62,7 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401  gunicorn's hook
     """Tell the lane how to know that its worker is on its way out."""
     lane = getattr(worker, "asgi", None)
-    if hasattr(lane, "draining"):
+    if lane is not None and hasattr(lane, "draining"):
         lane.draining = lambda: not worker.alive
 
 
@@ -70,4 +70,4 @@ def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunic
     """Forget the live gauges of a worker that has ended."""
     from prometheus_client import multiprocess  # noqa: PLC0415  only now that the folder is set
 
-    multiprocess.mark_process_dead(worker.pid)
+    multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -189,6 +189,8 @@ def test_a_reload_under_load_drops_no_request(gateway: Gateway) -> None:
                 results.append(repr(error))
                 connection = None
             time.sleep(0.01)
+        if connection is not None:
+            connection.close()
 
     askers = [threading.Thread(target=keep_asking) for _ in range(4)]
     for asker in askers:
