@@ -5,6 +5,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.routing import RequestRedirect
 
+from serving import metrics
 from serving.blame import cause_of
 from serving.gateway import docs, models, nudge, predictions, problem_pages, status
 from serving.gateway import problems as table
@@ -76,6 +77,7 @@ def _answer_problem(error: Exception) -> Response:
     told = _translate(error)
     if table.problem_of(told) is table.INTERNAL:
         get_logger().error("request failed", method=request.method, rule=str(request.url_rule), cause=cause_of(error))
+    metrics.REJECTED.labels(table.code_of(told)).inc()
     reply = table.reply_for(told, g.request_id, open_inference=request.path.startswith("/v2"))
     return from_reply(reply)
 

@@ -108,16 +108,17 @@ def _restricted(metrics: Iterable[Metric], wanted: frozenset[str]) -> CollectorR
 
 
 def url_rule(of: Request) -> str:
-    """The label of a path: the rule that matched, one label for all that match none."""
-    return str(of.url_rule) if of.url_rule is not None else "none"
+    """The label of a path: the rule that matched."""
+    return str(of.url_rule)
 
 
 def export_metrics(app: Flask, services: Services, reader: NodeReader) -> None:
     """Add `/metrics` and count what Flask answers. No label takes a value that a caller can choose freely."""
 
     @app.before_request
-    def leave_odd_methods_out() -> None:
-        if request.method not in METHODS:
+    def leave_out_what_no_route_takes() -> None:
+        # Such requests are counted as rejected, by problem code; a histogram of them would tell nothing more.
+        if request.method not in METHODS or request.url_rule is None:
             request.prom_do_not_track = True  # type: ignore[attr-defined]  # the exporter's own mark
 
     def guarded(view: Callable[[], Any]) -> Callable[[], Any]:

@@ -58,9 +58,10 @@ def test_flasks_own_requests_are_counted_by_rule_and_predictions_are_not(gateway
     gateway.client.get("/models/fraud", headers=gateway.token("admin"))
     gateway.client.get("/nowhere")
     gateway.client.post("/predict", data=b"{}")
-    counts = scrape(gateway)["stagedoor_gateway_http_request_duration_seconds_count"]
-    rules = {dict(labels)["url_rule"] for labels in counts}
-    assert rules == {"/models/<path:ref>", "none"}
+    found = scrape(gateway)
+    rules = {dict(labels)["url_rule"] for labels in found["stagedoor_gateway_http_request_duration_seconds_count"]}
+    assert rules == {"/models/<path:ref>"}
+    assert found[names.METRIC_REJECTED][(("code", "route_not_found"),)] >= 1
 
 
 def test_names_restrict_what_is_shown(gateway: Any) -> None:
