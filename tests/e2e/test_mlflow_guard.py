@@ -76,24 +76,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     settings = Settings(state_dir=folder / "state")
-    log = folder / "log"
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "stagedoor", "--workers", "1"]
+    process = launch(folder, port, workers=1, STAGEDOOR_STATE_DIR=str(settings.state_dir))
+    try:
+        it = Server(f"http://127.0.0.1:{port}", settings, folder / "log")
+        wait_until_healthy(it, process)
+        yield it
+    finally:
+        end_group(process)
+
+
+def launch(folder: Path, port: int, *, workers: int, **extra: str) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "stagedoor", "--workers", str(workers)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--artifacts-destination", str(folder / "artifacts")]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env=environment(STAGEDOOR_STATE_DIR=str(settings.state_dir)),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
+    with (folder / "log").open("wb") as output:
+        return subprocess.Popen(
+            command, env=environment(**extra), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
-        try:
-            it = Server(f"http://127.0.0.1:{port}", settings, log)
-            wait_until_healthy(it, process)
-            yield it
-        finally:
-            end_group(process)
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -232,3 +231,15 @@ def test_a_person_signs_in_sees_the_ui_and_acts_by_cookie(server: Server) -> Non
     person.post(f"{server.url}/stagedoor/sign-out", headers=ours, **options)
     assert person.get(server.url, headers=PAGE, **options).url.startswith(f"{server.url}/stagedoor/sign-in")
     person.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_weak_secret_ends_the_server_with_a_clear_reason(tmp_path: Path, workers: int) -> None:
+    process = launch(tmp_path, 0, workers=workers, STAGEDOOR_TOKEN_SECRET="short")
+    try:
+        process.wait(120)
+    finally:
+        end_group(process)
+    log = (tmp_path / "log").read_text()
+    assert "STAGEDOOR_TOKEN_SECRET is shorter than 32 bytes" in log
+    assert "stagedoor.errors" not in log
