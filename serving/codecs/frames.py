@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MAX_UNPACKED_BYTES: Final = 512 * 1024 * 1024
 """Parquet compresses; a small file may not unpack to more than this."""
 
+MAX_COLUMNS: Final = 50_000
+"""A CSV header is short to write and each column costs pandas a fixed time."""
+
 
 def read_csv(body: bytes, signature: Signature, max_rows: int) -> dict[str, Array]:
     """Columns of a CSV text with a header, in UTF-8. Columns of strings, bytes and times are read as text."""
@@ -23,6 +26,8 @@ def read_csv(body: bytes, signature: Signature, max_rows: int) -> dict[str, Arra
 
     if not body.strip():
         raise MalformedBody("is empty")
+    if body.split(b"\n", 1)[0].count(b",") > MAX_COLUMNS:
+        raise MalformedBody(f"has more than {MAX_COLUMNS} columns")
     texts = {spec.name: object for spec in signature.inputs if spec.datatype == "BYTES"}
     try:
         frame = pd.read_csv(io.StringIO(body.decode("utf-8")), dtype=texts, nrows=max_rows + 1, low_memory=False)
@@ -53,11 +58,24 @@ def read_parquet(body: bytes, max_rows: int) -> dict[str, Array]:
         unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if unpacked > MAX_UNPACKED_BYTES:
             raise BodyTooLarge(MAX_UNPACKED_BYTES)
-        table = file.read()
+        texts = [field.name for field in file.schema_arrow if _is_text(field.type)]
+        table = pq.ParquetFile(pa.BufferReader(body), read_dictionary=texts).read()  # a long text is kept once
     except (pa.ArrowException, OSError, ValueError) as error:
         raise MalformedBody("is not a Parquet file") from error
     names = [name for name in table.column_names if not name.startswith("__index_level_")]
     return {name: _arrow_column(name, table.column(name)) for name in names}
+
+
+def _is_text(kind: "pa.DataType") -> bool:
+    import pyarrow as pa  # noqa: PLC0415  only called where it is loaded
+
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(is_kind(kind) for is_kind in kinds)
+
+
+def _words(chunk: "pa.DictionaryArray") -> list[Any]:
+    words = chunk.dictionary.to_pylist()
+    return [None if place is None else words[place] for place in chunk.indices.to_pylist()]
 
 
 def _arrow_column(name: str, column: "pa.ChunkedArray") -> Array:
@@ -65,7 +83,7 @@ def _arrow_column(name: str, column: "pa.ChunkedArray") -> Array:
 
     kind = column.type
     if pa.types.is_dictionary(kind):
-        column = column.cast(kind.value_type)
+        return np.array([value for chunk in column.chunks for value in _words(chunk)], object)
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         raise SchemaMismatch(name, "times without a zone", "times with one")
     if pa.types.is_nested(kind) or (column.null_count and not (pa.types.is_floating(kind) or pa.types.is_temporal(kind))):

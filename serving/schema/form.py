@@ -11,6 +11,9 @@ FIRST_INPUT: Final = "input-1"
 """What an unnamed input is called in metadata and messages."""
 
 
+_MAX_COMPARED: Final = 200  # comparing names takes the square of their length, and callers choose one of them
+
+
 class Form(Protocol):
     """A compiled input schema. Every method raises SchemaMismatch or BodyTooLarge, and nothing else."""
 
@@ -41,7 +44,8 @@ def unknown(sent: Iterable[object], known: Sequence[str], what: str) -> SchemaMi
     """The error for a name that the signature does not have; it names the nearest one that it has."""
     names = set(known)
     stray = next((name for name in sent if name not in names), None)
-    near = difflib.get_close_matches(stray, known, n=1, cutoff=0.5) if isinstance(stray, str) else []
+    comparable = isinstance(stray, str) and len(stray) <= _MAX_COMPARED and len(known) <= _MAX_COMPARED
+    near = difflib.get_close_matches(str(stray), known, n=1, cutoff=0.5) if comparable else []
     hint = f"; did you mean {near[0]}?" if near else ""
     return SchemaMismatch(f"{what}s", f"only {_listed(known)}", f"an unknown {what}{hint}")
 

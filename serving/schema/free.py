@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from serving.schema.kinds import kinds_of, natural
+from serving.schema.kinds import kinds_of, natural, strings
 from serving.schema.shapes import unnest
 from serving.values import UNNAMED, Array, Arrays, Inputs, TensorSpec, rows_of
 from stagedoor.errors import BodyTooLarge, SchemaMismatch
@@ -90,5 +88,5 @@ def _array(data: object, field: str, max_rows: int) -> Array:
     if array.dtype.kind == "O":
         if any(type(value) is not str for value in flat):
             raise SchemaMismatch(field, "numbers, booleans or strings, of one kind", kinds_of(flat))
-        array = np.array(flat, np.str_)
+        array = strings(flat)
     return array.reshape(shape)

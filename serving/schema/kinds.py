@@ -9,6 +9,7 @@ import numpy as np
 from serving.values import Array
 
 NULL: Final = type(None)
+_MAX_CHARACTERS: Final = 16 * 1024 * 1024
 _KIND_NAMES: Final[dict[type, str]] = {
     bool: "boolean",
     int: "integer",
@@ -58,6 +59,13 @@ def objects(values: Sequence[Any]) -> Array:
         for place, value in enumerate(values):
             array[place] = value
     return array
+
+
+def strings(values: Sequence[str]) -> Array:
+    """A 1-d array of numpy's string type, as MLflow gives; of objects where one long string would make it huge."""
+    if values and len(values) * max(map(len, values)) > _MAX_CHARACTERS:
+        return objects(values)
+    return np.array(values, np.str_)
 
 
 def natural(values: Sequence[Any]) -> Array:

@@ -106,7 +106,8 @@ class Table:
                 raise SchemaMismatch(name, "a list, as the other columns have", kind_of(value))
             if len(value) > max_rows:
                 raise BodyTooLarge(max_rows, "rows")
-        return self._of_lists({name: _unwrapped(value) for name, value in values.items()}, self._common_length(values))
+        rows = self._common_length(values)
+        return self._of_lists({name: _unwrapped(value) for name, value in values.items()}, rows)
 
     def nested(self, data: object, max_rows: int) -> Inputs:
         """Records, rows in the signature's order, or the values of the only column."""
@@ -143,8 +144,6 @@ class Table:
         rows = self._common_length(columns)
         if rows > max_rows:
             raise BodyTooLarge(max_rows, "rows")
-        if rows == 0:
-            raise SchemaMismatch("rows", "at least one row", "none")
         arrays = {c.name: c.element.from_array(columns[c.name], c.label) for c in self.columns if c.name in columns}
         return self._inputs(arrays, rows)
 
@@ -164,6 +163,8 @@ class Table:
         return self._inputs(arrays, rows)
 
     def _inputs(self, arrays: dict[str, Array], rows: int) -> Inputs:
+        if not arrays:
+            raise SchemaMismatch("columns", "at least one column", "none")
         if self.uniform is None:
             return Inputs("table", arrays, rows)
         return Inputs("table", Block(np.stack(tuple(arrays.values()), axis=1), self.positions), rows)
@@ -202,7 +203,9 @@ class Table:
         lengths = {len(value) for value in values.values()}
         if len(lengths) > 1:
             raise SchemaMismatch("columns", "one length for all", "several")
-        return lengths.pop() if lengths else 0
+        if lengths in (set(), {0}):
+            raise SchemaMismatch("rows", "at least one row", "none")
+        return lengths.pop()
 
 
 def _unwrapped(values: list[Any]) -> list[Any]:

@@ -44,8 +44,10 @@ class Tensor:
         return self.element.from_array(array, self.label).reshape(self._reshaped(array.shape))
 
     def _reshaped(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if fits(shape, self.shape) and 0 not in shape:
+            return shape
         rest = self.shape[1:]
-        if not fits(shape, self.shape) and self.shape[:1] == (-1,) and -1 not in rest and len(shape) in (1, 2):
+        if self.shape[:1] == (-1,) and -1 not in rest and len(shape) in (1, 2) and 0 not in shape:
             width = shape[1] if len(shape) == 2 else 1  # noqa: PLR2004  rows of flat lists
             if width == int(np.prod(rest, dtype=np.int64)):
                 return (shape[0], *rest)
@@ -149,10 +151,11 @@ class Tensors:
         return Inputs("tensors", arrays, rows_of(next(iter(arrays.values()))))
 
     def _check_names(self, names: Sequence[Any]) -> None:
+        if names == self.names:
+            return
         sent = set(names)
-        labels = [tensor.label for tensor in self.tensors_of]
         if not sent <= set(self.names):
-            raise unknown(names, labels, "input")
+            raise unknown(names, [tensor.label for tensor in self.tensors_of], "input")
         if len(sent) != len(names):
             raise SchemaMismatch("inputs", "each name once", "a name twice")
         for tensor in self.tensors_of:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from serving.schema.kinds import NULL, kind_of, kinds_of, objects
+from serving.schema.kinds import NULL, kind_of, kinds_of, objects, strings
 from serving.values import Array
 from stagedoor.errors import SchemaMismatch
 
@@ -36,7 +36,7 @@ class Text:
         allowed = {str, NULL} if self.nullable else {str}
         if not allowed.issuperset(map(type, texts)):
             raise SchemaMismatch(field, self.name, kinds_of(value for value in texts if type(value) not in allowed))
-        return objects(texts) if self.nullable else np.array(texts, np.str_)
+        return objects(texts) if self.nullable else strings(texts)
 
     def from_array(self, array: Array, field: str) -> Array:
         """From arrays of strings, bytes or objects."""

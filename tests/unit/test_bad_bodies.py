@@ -1,9 +1,12 @@
 """The sections "Body" and "Tensors" of the list of bad inputs, against the codecs."""
 
+import io
 import json
+import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from serving.codecs import CODECS, Wire
@@ -387,6 +390,49 @@ BAD_FILES = {
 def test_a_bad_file_is_refused(content_type: str, body: bytes) -> None:
     with pytest.raises((MalformedBody, SchemaMismatch)):
         decode("mlflow", body, NUMBERS, content_type)
+
+
+@pytest.mark.parametrize("values", [{"age": [], "size": []}, {"age": [1.0], "size": []}, {"age": [1.0], "size": 2.0}, {}])
+@pytest.mark.parametrize("key", ["inputs", "instances"])
+def test_columns_without_rows_or_of_several_lengths_are_refused(key: str, values: object) -> None:
+    with pytest.raises(SchemaMismatch):
+        decode("mlflow", {key: values}, NUMBERS)
+
+
+@pytest.mark.parametrize("body", [{"inputs": {}}, {"inputs": [{}]}, {"dataframe_split": {"columns": [], "data": [[]]}}])
+def test_a_row_without_any_column_is_refused_where_all_are_optional(body: object) -> None:
+    signature = compile_signature([{"type": "double", "name": "age", "required": False}], None, None)
+    with pytest.raises(SchemaMismatch):
+        decode("mlflow", body, signature)
+
+
+def test_a_very_long_unknown_name_is_refused_without_searching() -> None:
+    started = time.perf_counter()
+    with pytest.raises(SchemaMismatch):
+        decode("mlflow", {"inputs": {"age" * 1_000_000: [1.0]}}, NUMBERS)
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize("signature", [tensor("str", -1), compile_signature(None, None, None)], ids=["tensor", "none"])
+def test_one_long_string_among_many_does_not_multiply(signature: Signature) -> None:
+    body = {"inputs": ["x"] * 9 + ["y" * 3_000_000]}
+    array = decode("mlflow", body, signature).inputs.arrays[""]
+    assert array.dtype == object
+    assert array.nbytes < 1_000
+
+
+def test_one_long_string_in_every_row_of_a_parquet_file_is_kept_once() -> None:
+    text = "y" * 1_000_000
+    buffer = io.BytesIO()
+    pd.DataFrame({"name": [text] * MAX_ROWS}).to_parquet(buffer)
+    column = decode("mlflow", buffer.getvalue(), columns(name="string"), "application/x-parquet").inputs.arrays["name"]
+    assert column.tolist() == [text] * MAX_ROWS
+    assert len(set(map(id, column))) == 1
+
+
+def test_a_csv_of_too_many_columns_is_malformed() -> None:
+    with pytest.raises(MalformedBody):
+        decode("mlflow", b"," * 60_000 + b"\n", NUMBERS, "text/csv")
 
 
 PARAMS = compile_signature(
