@@ -88,7 +88,8 @@ class _Server:
 
 
 _servers: dict[str, _Server] = {}
-_starting = threading.Lock()
+# One for each kind: importing MLflow takes seconds, for which no ONNX model should wait.
+_starting: Final = {"onnx": threading.Lock(), "pyfunc": threading.Lock()}
 
 
 def probe(folder: Path, options: LoadOptions, timeout: float) -> ProbeReport:
@@ -112,16 +113,16 @@ def probe(folder: Path, options: LoadOptions, timeout: float) -> ProbeReport:
 
 def stop_probing() -> None:
     """End the processes that probes are forked from. They also end by themselves with this process."""
-    with _starting:
-        for server in _servers.values():
-            server.close()
-        _servers.clear()
+    for kind, lock in _starting.items():
+        with lock:
+            server = _servers.pop(kind, None)
+            if server is not None:
+                server.close()
 
 
 def server_pids() -> dict[str, int]:
     """The processes that probes are forked from, by kind of model."""
-    with _starting:
-        return {kind: server.pid for kind, server in _servers.items()}
+    return {kind: server.pid for kind, server in dict(_servers).items()}
 
 
 def _kind(folder: Path) -> str:
@@ -134,14 +135,14 @@ def _kind(folder: Path) -> str:
 
 
 def _server(kind: str) -> _Server:
-    with _starting:
+    with _starting[kind]:
         if kind not in _servers:
             _servers[kind] = _Server(kind)
         return _servers[kind]
 
 
 def _forget(kind: str, server: _Server) -> None:
-    with _starting:
+    with _starting[kind]:
         if _servers.get(kind) is server:
             del _servers[kind]
             server.close()
