@@ -61,7 +61,13 @@ def gateway(paths: StatePaths, mlflow_url: str, host: str, port: int, workers: i
 def demo(paths: StatePaths, mlflow_url: str, token: str, examples: Path) -> Spec:
     """Trains and registers the demo's models; says what it does on standard output, a line each."""
     command = (sys.executable, "-P", "-m", "stagedoor.demo", "--mlflow", mlflow_url, "--examples", str(examples))
-    environment = {"MLFLOW_TRACKING_TOKEN": token, "MLFLOW_TRACKING_USERNAME": "", "MLFLOW_TRACKING_PASSWORD": ""}
+    environment = {
+        **_common(paths),
+        "MLFLOW_TRACKING_TOKEN": token,
+        # Set, they would take the token's place.
+        "MLFLOW_TRACKING_USERNAME": "",
+        "MLFLOW_TRACKING_PASSWORD": "",
+    }
     return Spec("demo", command, paths.root / "demo", paths.logs / "demo.log", environment)
 
 
