@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from string import punctuation
 from typing import Any, Final
+from urllib.parse import quote
 
 from serving.http import Reply
 from serving.plane import Exchange, Head, Plane
@@ -39,7 +41,7 @@ class Lane:
             if scope["method"] == "POST" and is_predict_path(scope["raw_path"].decode("latin-1")):
                 await self._predict(scope, receive, send)
             else:
-                await self._everything_else(scope, receive, self._closing(send))
+                await self._everything_else(_with_plain_query(scope), receive, self._closing(send))
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -105,6 +107,12 @@ class Lane:
                 self._on_stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+
+def _with_plain_query(scope: Scope) -> Scope:
+    """WSGI has queries in ASCII only; raw bytes beyond it, which the C parser lets through, are percent-encoded."""
+    query: bytes = scope["query_string"]
+    return scope if query.isascii() else {**scope, "query_string": quote(query, safe=punctuation).encode()}
 
 
 def _head(scope: Scope) -> Head:
