@@ -31,7 +31,13 @@ def checked_path(environ: Mapping[str, Any]) -> str:
 
 
 def _as_sent(environ: Mapping[str, Any]) -> str:
-    """What gunicorn (RAW_URI) or another server (REQUEST_URI) kept of the request line; without it, nothing is hidden."""
+    """What the server kept of the request line; without it, nothing can be told to be hidden.
+
+    gunicorn keeps RAW_URI, other servers REQUEST_URI, and behind the lane a2wsgi hands on the ASGI scope.
+    """
+    scope = environ.get("asgi.scope")
+    if scope is not None:
+        return str(scope.get("raw_path", b"").decode("latin-1"))
     target = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
     if target.startswith("/"):
         return target.partition("?")[0]
