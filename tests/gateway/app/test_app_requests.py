@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from serving.gateway.app import create_app
 from serving.gateway.predictions import read_body
@@ -29,6 +31,17 @@ def test_a_malformed_request_id_is_refused_and_not_echoed(gateway: Any, bad: str
     assert (answer.status_code, answer.json["code"]) == (400, "header_malformed")
     assert len(answer.headers["X-Request-Id"]) == 32
     assert answer.json["request_id"] == answer.headers["X-Request-Id"]
+
+
+def test_the_log_lines_of_a_request_carry_its_id_and_its_trace(gateway: Any) -> None:
+    headers = gateway.token("promoter") | {"X-Request-Id": "abc-123", "traceparent": f"00-{'a1' * 16}-{'b2' * 8}-01"}
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        gateway.client.post("/nudge", headers=headers)
+        gateway.client.post("/nudge", headers=gateway.token("promoter") | {"traceparent": "nonsense"})
+    assert [line["event"] for line in lines] == ["nudged", "nudged"]
+    assert (lines[0]["request_id"], lines[0]["trace_id"]) == ("abc-123", "a1" * 16)
+    assert len(lines[1]["request_id"]) == 32
+    assert "trace_id" not in lines[1]
 
 
 def test_an_unknown_path_is_a_problem(gateway: Any) -> None:
