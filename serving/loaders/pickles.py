@@ -12,7 +12,8 @@ from typing import Any, Final
 from serving.mlmodel import MLModel
 from stagedoor.errors import UnsafeArtifact
 
-# What tree ensembles, neighbours and boosted trees need beyond the types that skops trusts by itself; none runs code.
+# What the estimators of scikit-learn and of boosted trees need beyond the types that skops trusts by itself: all hold
+# numbers and settings, none runs what it is given.
 SAFE_SKOPS_TYPES: Final = frozenset(
     {
         "collections.OrderedDict",
@@ -21,14 +22,31 @@ SAFE_SKOPS_TYPES: Final = frozenset(
         "lightgbm.sklearn.LGBMRanker",
         "lightgbm.sklearn.LGBMRegressor",
         "numpy.dtype",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.gaussian_process.kernels.Sum",
+        "sklearn.gaussian_process.kernels.WhiteKernel",
         "sklearn.metrics._dist_metrics.EuclideanDistance",
         "sklearn.metrics._dist_metrics.EuclideanDistance64",
+        "sklearn.metrics._dist_metrics.ManhattanDistance64",
+        "sklearn.metrics._dist_metrics.MinkowskiDistance64",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.model_selection._split.StratifiedKFold",
         "sklearn.neighbors._ball_tree.BallTree",
         "sklearn.neighbors._ball_tree.BallTree64",
         "sklearn.neighbors._kd_tree.KDTree",
         "sklearn.neighbors._kd_tree.KDTree64",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
         "xgboost.core.Booster",
         "xgboost.sklearn.XGBClassifier",
         "xgboost.sklearn.XGBRanker",
@@ -37,6 +55,8 @@ SAFE_SKOPS_TYPES: Final = frozenset(
 )
 _SUFFIXES: Final = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle"})
 _PROTOCOLS: Final = frozenset(bytes((0x80, protocol)) for protocol in range(2, 6))
+_MOST_TYPES: Final = 3
+_LONGEST_TYPE: Final = 80
 _OR_ALLOW: Final = "or, if everybody who can register models here may run code here, set STAGEDOOR_ALLOW_PICKLE=true."
 
 
@@ -50,8 +70,9 @@ def refuse_pickles(mlmodel: MLModel) -> None:
             )
         unknown = sorted(set(_trusted_types(conf)) - SAFE_SKOPS_TYPES)
         if unknown:
+            named = ", ".join(text[:_LONGEST_TYPE] for text in unknown[:_MOST_TYPES])
             raise UnsafeArtifact(
-                f"The {name} model asks to trust {len(unknown)} skops types that are not known to be harmless. "
+                f"The {name} model asks to trust {len(unknown)} skops types that are not known to be harmless ({named}). "
                 f"Log it as ONNX, {_OR_ALLOW}"
             )
     if "python_model" in mlmodel.flavors.get("python_function", {}):

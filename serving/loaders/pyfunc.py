@@ -91,8 +91,9 @@ def load_pyfunc(mlmodel: MLModel, options: LoadOptions) -> PyfuncPredictor:
     """Load with MLflow. Raises UnsafeArtifact for pickles unless they are allowed, else whatever loading raises."""
     if not options.allow_pickle:
         refuse_pickles(mlmodel)
-    with _loading, _pickle_switch(on=options.allow_pickle or needs_skops(mlmodel)), _own_code(mlmodel.folder):
-        model = _mlflow_pyfunc().load_model(str(mlmodel.folder), suppress_warnings=True)
+    folder = mlmodel.folder.resolve()  # modules know their files by absolute path
+    with _loading, _pickle_switch(on=options.allow_pickle or needs_skops(mlmodel)), _own_code(folder):
+        model = _mlflow_pyfunc().load_model(str(folder), suppress_warnings=True)
         call, typed = _entry(model)
     return PyfuncPredictor(call, typed=typed)
 
