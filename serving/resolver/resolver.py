@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from serving.resolver.demands import DemandFolder
 from serving.resolver.journal import Journal
+from serving.resolver.polling import Polling
 from serving.resolver.publishing import Publisher
 from serving.resolver.schedule import Key, Known, Outcome, live_demands
 from serving.snapshot_file import Heartbeat
@@ -19,8 +20,15 @@ from stagedoor.telemetry import get_logger
 
 Intent = dict[str, RegisteredModel | None]
 """Models by name; None for one that is missing but not yet confirmed as gone."""
-Read = Callable[[frozenset[str]], Intent]
-"""Reads the registry; is given the names of the models that serve something. Raises RegistryError."""
+
+
+class Read(Protocol):
+    """Reads all of the registry, or `partly` just the models that are served, which it is given. Raises RegistryError."""
+
+    def __call__(self, served: frozenset[str], /, *, partly: bool) -> Intent:
+        """See read_registry."""
+
+
 Prepare = Callable[[str, str, VersionEntry], Outcome]
 """Gets one version ready; see Preparer.prepare."""
 Evict = Callable[[frozenset[str]], frozenset[str]]
@@ -54,7 +62,7 @@ class Resolver:
         self._work = work
         self._publisher = publisher
         self._folder = demands
-        self._poll = poll_seconds
+        self._polling = Polling(poll_seconds)
         self._chance = chance
         self._log = get_logger()
         self._journal = Journal()
@@ -63,8 +71,8 @@ class Resolver:
         self._live: frozenset[Key] = frozenset()
         self._dirty: set[str] = set()
         self._reading: Future[Intent] | None = None
-        self._read_at = float("-inf")
-        self._read_seconds = 0.0
+        self._served = _served(publisher.snapshot)
+        self._asked = self._served
         self._jobs: dict[Key, Future[Outcome]] = {}
         self._next_try = float("-inf")
         self._fetched = False
@@ -99,27 +107,31 @@ class Resolver:
     def _start_read(self, now: float) -> None:
         if self._reading is not None:
             return
-        # A registry too large to be read in half the time between two reads is left in peace the other half.
-        waited = now - self._read_at >= max(self._poll, 2 * self._read_seconds)
-        if self._publisher.nudged() or waited or now < self._read_at:
-            self._read_at = now
-            served = frozenset(name for name, entry in self.snapshot.models.items() if entry.route or entry.versions)
-            self._reading = self._work.reader.submit(self._work.read, served)
+        if self._publisher.nudged():
+            self._polling.nudge()
+        scope = self._polling.begin(now, serving=bool(self._served))
+        if scope is not None:
+            self._asked = self._served
+            self._reading = self._work.reader.submit(self._work.read, self._asked, partly=scope == "served")
 
     def _collect_read(self, now: float) -> None:
         if self._reading is None or not self._reading.done():
             return
         reading, self._reading = self._reading, None
-        self._read_seconds = max(0.0, now - self._read_at)
+        scope = self._polling.end(now)
         failure = reading.exception()
         if failure is None:
-            self._understand(reading.result())
+            self._understand(reading.result() if scope == "all" else self._completed(reading.result()))
             self._beat(now, None)
         elif isinstance(failure, RegistryError):
             self._beat(now, str(failure))
         else:
             self._log.error("reading_crashed", exc_info=failure)
             self._beat(now, "Reading the registry failed unexpectedly. The resolver's log says how.")
+
+    def _completed(self, intent: Intent) -> Intent:
+        """A partial read with what is known of the other models."""
+        return {**{name: model for name, model in self._intent.items() if name not in self._asked}, **intent}
 
     def _understand(self, intent: Intent) -> None:
         """Note which models are to be followed anew. A name that came back as another model is doubted altogether."""
@@ -144,7 +156,7 @@ class Resolver:
             self._log.info("registry_readable_again")
         succeeded_at = now if error is None else before.succeeded_at if before else None
         problems = sum(len(entry.problems) for entry in self.snapshot.models.values())
-        beat = Heartbeat(self._read_at, succeeded_at, error, self._read_seconds, len(self._intent), problems)
+        beat = Heartbeat(self._polling.began, succeeded_at, error, self._polling.seconds, len(self._intent), problems)
         self._publisher.beat(beat)
 
     # --- versions ---
@@ -224,6 +236,7 @@ class Resolver:
         if changed or first:  # an empty registry is worth a snapshot too: workers wait for the first
             if not self._publisher.publish(Snapshot(serial, models), now):
                 return
+            self._served = _served(self.snapshot)
             for before, after in changed:
                 self._journal.record(serial, before, after)
                 self._forget_failures(before, after)
@@ -252,6 +265,11 @@ class Resolver:
     def _entry(self, name: str, version: str) -> VersionEntry:
         known = self._known.get((name, version))
         return known.entry if known else VersionEntry(version, "pending")
+
+
+def _served(snapshot: Snapshot) -> frozenset[str]:
+    """The models of which this machine has something."""
+    return frozenset(name for name, entry in snapshot.models.items() if entry.route or entry.versions)
 
 
 def as_last_known(entry: ModelEntry) -> RegisteredModel:

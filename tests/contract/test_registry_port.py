@@ -1,5 +1,6 @@
 """One suite over every implementation of the Registry port: the in-memory twin, and MLflow's own server."""
 
+import contextlib
 import itertools
 import os
 import uuid
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from mlflow.exceptions import RestException
 
 from stagedoor.domain.intent import ModelVersion
 from stagedoor.errors import MissingArtifact, RegistryNotFound
@@ -47,7 +49,7 @@ class RealMLflow:
         self._client = MlflowClient(url)
 
     def register(self, name: str, source: Path) -> str:
-        if not self._client.search_registered_models(f"name = '{name}'"):
+        with contextlib.suppress(RestException):  # it is there already
             self._client.create_registered_model(name)
         run = self._client.create_run("0")
         if any(source.iterdir()):
@@ -138,6 +140,20 @@ def test_models_come_ordered_by_name(world: World, name: str, folder: Folder) ->
         world.register(name + suffix, folder(SMALL))
     found = [model.name for model in world.registry.models() if model.name.startswith(name)]
     assert found == [name + "-a", name + "-b", name + "-c"]
+
+
+def test_a_few_models_can_be_read_by_name(world: World, name: str, folder: Folder) -> None:
+    for suffix in ("-b", "-a", "-c", " caf\u00e9 & co", " o'clock"):
+        world.register(name + suffix, folder(SMALL))
+
+    def read(*suffixes: str) -> list[str]:
+        return [model.name for model in world.registry.models([name + suffix for suffix in suffixes])]
+
+    assert read("-c", "-a", "-absent") == [name + "-a", name + "-c"]
+    assert read(" caf\u00e9 & co") == [name + " caf\u00e9 & co"]
+    assert read("-a", " o'clock") == [name + " o'clock", name + "-a"]
+    assert read("-absent") == []
+    assert read("-a") == [world.registry.model(name + "-a").name]
 
 
 def test_a_moved_alias_shows_at_the_next_read(world: World, name: str, folder: Folder) -> None:

@@ -1,7 +1,9 @@
 """Laws of following the registry, over random histories, missed polls, broken versions and restarts."""
 
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +44,18 @@ class ByHand(Executor):
     """Runs jobs when told to, in the order they came."""
 
     def __init__(self) -> None:
-        self.jobs: list[tuple[Future[Any], Any, tuple[Any, ...]]] = []
+        self.jobs: list[tuple[Future[Any], Callable[[], Any]]] = []
 
-    def submit(self, fn: Any, /, *args: Any, **_: Any) -> "Future[Any]":
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> "Future[Any]":
         future: Future[Any] = Future()
-        self.jobs.append((future, fn, args))
+        self.jobs.append((future, partial(fn, *args, **kwargs)))
         return future
 
     def run(self) -> None:
         jobs, self.jobs = self.jobs, []
-        for future, fn, args in jobs:
+        for future, job in jobs:
             try:
-                future.set_result(fn(*args))
+                future.set_result(job())
             except RegistryUnavailable as error:
                 future.set_exception(error)
 
@@ -72,8 +74,8 @@ class Machine:
         work = Work(self.read, self.prepare, lambda _: frozenset(), self.reader, self.workers)
         self.resolver = Resolver(work, Publisher(self.paths), DemandFolder(self.paths.demand), 1.0)
 
-    def read(self, served: frozenset[str]) -> Any:
-        return read_registry(self.registry, ("*",), served)
+    def read(self, served: frozenset[str], /, *, partly: bool) -> Any:
+        return read_registry(self.registry, ("*",), served, partly=partly)
 
     def prepare(self, name: str, version: str, had: VersionEntry) -> Outcome:
         try:

@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,11 +37,11 @@ class MemoryRegistry:
 
     # --- the port ---
 
-    def models(self) -> tuple[RegisteredModel, ...]:
+    def models(self, only: Collection[str] = ()) -> tuple[RegisteredModel, ...]:
         """See Registry."""
         with self._lock:
             self._fail_if_broken()
-            return tuple(self._view(name) for name in sorted(self._models))
+            return tuple(self._view(name) for name in sorted(self._models) if not only or name in only)
 
     def model(self, name: str) -> RegisteredModel:
         """See Registry."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ MIB: Final = 1024 * 1024
 MAX_ANSWER: Final = 64 * MIB
 MAX_PAGES: Final = 200
 PAGE_SIZE: Final = 1000
+MAX_FILTER: Final = 2000
+"""Characters; longer ones could exceed what servers and proxies take as an address once they are percent-encoded."""
 FETCH_SECONDS: Final = 900.0
 """Longest time one version's files may take altogether; each silence within is bounded by the registry timeout."""
 
@@ -26,6 +28,8 @@ _CHUNK: Final = 256 * 1024
 _OK: Final = 200
 
 TokenSource = Callable[[], str | None]
+Page = tuple[bytes, tuple[RegisteredModel, ...], str]
+"""One page of a search: its bytes, what they say, and the token of the next page."""
 
 
 class _Bearer(AuthBase):
@@ -56,25 +60,26 @@ class MLflowRegistry:
         self._auth = _Bearer(token)
         self._max_artifact_bytes = max_artifact_bytes
         self._threads = threading.local()
-        self._pages: dict[str, tuple[bytes, tuple[RegisteredModel, ...], str]] = {}
+        self._pages: dict[str, dict[str, Page]] = {}
 
     # --- the port ---
 
-    def models(self) -> tuple[RegisteredModel, ...]:
+    def models(self, only: Collection[str] = ()) -> tuple[RegisteredModel, ...]:
         """See Registry. A page whose bytes are those of the last time is not parsed again."""
+        which = _filter(only)
         found: dict[str, RegisteredModel] = {}
-        pages: dict[str, tuple[bytes, tuple[RegisteredModel, ...], str]] = {}
+        pages: dict[str, Page] = {}
         token = ""
         while token not in pages:
             if len(pages) == MAX_PAGES:
                 raise RegistryGarbled(f"The registry answers more than {MAX_PAGES} pages of models.")
-            page = self._page(token)
+            page = self._page(which, token)
             pages[token] = page
             found.update((model.name, model) for model in page[1])
             token = page[2]
             if not token:
-                self._pages = pages
-                return tuple(found[name] for name in sorted(found))
+                self._pages = {"": self._pages.get("", {}), which: pages}
+                return tuple(found[name] for name in sorted(found) if not only or name in only)
         raise RegistryGarbled("The registry's pages of models lead in a circle.")
 
     def model(self, name: str) -> RegisteredModel:
@@ -107,10 +112,11 @@ class MLflowRegistry:
 
     # --- inside ---
 
-    def _page(self, token: str) -> tuple[bytes, tuple[RegisteredModel, ...], str]:
-        params = {"max_results": str(PAGE_SIZE)} | ({"page_token": token} if token else {})
+    def _page(self, which: str, token: str) -> Page:
+        params = {"max_results": str(PAGE_SIZE)}
+        params |= {key: text for key, text in (("filter", which), ("page_token", token)) if text}
         body = self._get("registered-models/search", params)
-        before = self._pages.get(token)
+        before = self._pages.get(which, {}).get(token)
         return before if before is not None and before[0] == body else (body, *answers.read_page(body))
 
     def _get(self, path: str, params: Mapping[str, str]) -> bytes:
@@ -166,6 +172,12 @@ class MLflowRegistry:
             session.auth = self._auth
             session.headers.update({"Accept-Encoding": "identity", "User-Agent": "stagedoor"})
         return session
+
+
+def _filter(only: Collection[str]) -> str:
+    """A search filter for these names; "" (all) where it would be too long for an address, or a name has a quote in it."""
+    quoted = ", ".join(f"'{name}'" for name in sorted(only))
+    return f"name IN ({quoted})" if only and len(quoted) <= MAX_FILTER and not any("'" in name for name in only) else ""
 
 
 def _check_status(status: int, body: bytes) -> None:

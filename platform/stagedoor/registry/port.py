@@ -1,5 +1,6 @@
 """What Stagedoor asks of a model registry. One contract suite runs over every implementation."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +14,11 @@ class Registry(Protocol):
     sense) or RegistryDenied (our token does not do), and never waits without a bound.
     """
 
-    def models(self) -> tuple[RegisteredModel, ...]:
-        """All registered models, as of about one moment, ordered by name."""
+    def models(self, only: Collection[str] = ()) -> tuple[RegisteredModel, ...]:
+        """All registered models, or those of the names in `only` if there are any, ordered by name.
+
+        Reading a few of many is cheap for the server; a name that does not exist is left out.
+        """
 
     def model(self, name: str) -> RegisteredModel:
         """One registered model. Raises RegistryNotFound."""
