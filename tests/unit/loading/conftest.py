@@ -2,8 +2,9 @@
 
 import json
 import shutil
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
+from serving.pool import Pool
 from serving.probe import stop_probing
+from serving.snapshot_file import write_snapshot
+from serving.store import digest_of, folder_of
+from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
+from stagedoor.domain.traffic import Arm, Route
+from stagedoor.paths import StatePaths
+from stagedoor.settings import MIB, Settings
 
 Build = Callable[..., Path]
 
@@ -127,3 +135,71 @@ def copy_of(tmp_path: Path) -> Callable[[Path], Path]:
 def _end_probing() -> Iterator[None]:
     yield
     stop_probing()
+
+
+class House:
+    """A state folder whose resolver is the test: version n of a model multiplies by n."""
+
+    def __init__(self, root: Path, build: Build) -> None:
+        self.paths = StatePaths(root)
+        self.settings = Settings(state_dir=root, memory_budget_mib=100)
+        self.build = build
+        self.serial = 0
+        self.versions: dict[str, VersionEntry] = {}
+        self.pools: list[Pool] = []
+
+    def add(self, version: str, memory_mib: int = 1) -> Path:
+        folder = self.build(((float(version),), (0.0,)))
+        digest = digest_of(folder)
+        target = folder_of(self.paths.store, digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, target)
+        self.versions[version] = VersionEntry(version, "ready", digest, "onnx", memory_mib * MIB)
+        return target
+
+    def entry(self, *arms: str, name: str = "m", **changes: Any) -> ModelEntry:
+        weights = [10_000 - 100 * (len(arms) - 1), *[100] * (len(arms) - 1)]
+        made = tuple(Arm(f"alias{v}", v, w) for v, w in zip(arms, weights, strict=True))
+        route = Route(self.serial + 1, made, b"salt") if arms else None
+        fields: dict[str, Any] = {"route": route, "versions": dict(self.versions), "aliases": {f"alias{v}": v for v in arms}}
+        return ModelEntry(name, **(fields | changes))
+
+    def publish(self, *entries: ModelEntry, serial: int | None = None) -> None:
+        self.serial = self.serial + 1 if serial is None else serial
+        write_snapshot(self.paths.snapshot, Snapshot(self.serial, {entry.name: entry for entry in entries}))
+
+    def pool(self, **arguments: Any) -> Pool:
+        pool = Pool(self.settings, self.paths, **arguments)
+        self.pools.append(pool)
+        return pool
+
+    def started(self) -> Pool:
+        pool = self.pool()
+        pool.start()
+        return pool
+
+    def reports(self) -> list[Mapping[str, Any]]:
+        return [json.loads(path.read_bytes()) for path in self.paths.workers.glob("*.json")]
+
+
+@pytest.fixture
+def house(tmp_path: Path, build_onnx: Build) -> Iterator[House]:
+    house = House(tmp_path / "state", build_onnx)
+    yield house
+    for pool in house.pools:
+        pool.stop()
+
+
+@pytest.fixture
+def until() -> Callable[..., bool]:
+    """Waits for a condition; False if it does not come in time."""
+
+    def wait(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            time.sleep(0.005)
+        return False
+
+    return wait
