@@ -51,7 +51,7 @@ def gateway(paths: StatePaths, mlflow_url: str, host: str, port: int, workers: i
     """The gateway under gunicorn; its configuration lies in the package."""
     command = (
         *(sys.executable, "-P", "-m", "gunicorn", "--config", "python:serving.gunicorn_conf"),
-        *("--bind", bind_address(host, port), "--workers", str(workers), "serving.asgi:app"),
+        *("--bind", bind_address(host, port), "--workers", str(workers), "--graceful-timeout", "10", "serving.asgi:app"),
     )
     environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url}
     ready = f"{url(host, port)}/readyz"
