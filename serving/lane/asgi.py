@@ -41,7 +41,7 @@ class Lane:
             if scope["method"] == "POST" and is_predict_path(scope["raw_path"].decode("latin-1")):
                 await self._predict(scope, receive, send)
             else:
-                await self._everything_else(_with_plain_query(scope), receive, self._closing(send))
+                await self._elsewhere(_with_plain_query(scope), receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
@@ -85,17 +85,26 @@ class Lane:
                 raise
             raise PredictionTimeout(plane.timeout) from error
 
-    def _closing(self, send: Send) -> Send:
-        """While draining, let Flask's answers close their connection as well."""
-        if not self.draining():
-            return send
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to Flask, and send its answer in one piece when Flask is done.
 
-        async def send_and_close(message: Message) -> None:
+        gunicorn's worker forgets a request that arrives between the last byte of an answer and the end of the
+        application's call, and Flask behind its adapter ends well after its last byte.
+        """
+        start: Message = {"type": "http.response.start", "status": 500, "headers": []}
+        chunks: list[bytes] = []
+
+        async def keep(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
-            await send(message)
+                start.update(message)
+            else:
+                chunks.append(message.get("body", b""))
 
-        return send_and_close
+        await self._everything_else(scope, receive, keep)
+        if self.draining():
+            start["headers"] = [*start["headers"], (b"connection", b"close")]
+        await send(start)
+        await send({"type": "http.response.body", "body": b"".join(chunks)})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -197,7 +197,7 @@ def closed_loop(url: str, body: bytes, token: str | None, pids: Sequence[int], *
     with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as script:
         auth = f'wrk.headers["Authorization"] = "Bearer {token}"\n' if token else ""
         script.write(
-            f'wrk.method = "POST"\nwrk.body = [[{body.decode()}]]\nwrk.headers["Content-Type"] = "application/json"\n{auth}'
+            f'wrk.method = "POST"\nwrk.body = [==[{body.decode()}]==]\nwrk.headers["Content-Type"] = "application/json"\n{auth}'
         )
     before = cpu_seconds(pids)
     told = subprocess.run(
