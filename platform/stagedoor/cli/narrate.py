@@ -1,7 +1,7 @@
 """Telling people what is going on: a spinner on a terminal, plain lines elsewhere."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
@@ -13,8 +13,9 @@ class Narrator:
         self.console = console or Console(stderr=True, highlight=False)
 
     def tell(self, sentence: str) -> None:
-        """One line."""
-        self.console.print(sentence, markup=False, soft_wrap=True)
+        """One line. When the terminal is gone nobody listens, and what runs goes on."""
+        with suppress(OSError):
+            self.console.print(sentence, markup=False, soft_wrap=True)
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
