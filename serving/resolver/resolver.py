@@ -134,7 +134,7 @@ class Resolver:
         return {**{name: model for name, model in self._intent.items() if name not in self._asked}, **intent}
 
     def _understand(self, intent: Intent) -> None:
-        """Note which models are to be followed anew. A name that came back as another model is doubted altogether."""
+        """Note which models are to be followed anew. A model that is gone, or another of the same name, is forgotten."""
         for name, model in list(intent.items()):
             before = self._intent.get(name)
             if model is None:
@@ -142,11 +142,18 @@ class Resolver:
             elif model != before:
                 self._dirty.add(name)
                 if before is not None and before.created_at not in {0, model.created_at}:
-                    self._known.update({key: known.doubted() for key, known in self._known.items() if key[0] == name})
-                    self._next_try = float("-inf")
-        self._dirty.update(self.snapshot.models.keys() - intent.keys())
+                    self._forget(name)
+        for name in self._intent.keys() - intent.keys():
+            self._dirty.add(name)
+            self._forget(name)
         self._intent = intent
         self._understood = True
+
+    def _forget(self, name: str) -> None:
+        """The same version numbers will mean other files from now on; a preparation under way is of the old ones."""
+        self._known = {key: known for key, known in self._known.items() if key[0] != name}
+        self._jobs = {key: job for key, job in self._jobs.items() if key[0] != name}
+        self._next_try = float("-inf")
 
     def _beat(self, now: float, error: str | None) -> None:
         before = self._publisher.heartbeat
@@ -206,7 +213,8 @@ class Resolver:
             self._known[key] = before.after(outcome, now, self._chance())
             self._next_try = min(self._next_try, self._known[key].retry_at)
             self._fetched = self._fetched or outcome.entry.digest != before.entry.digest
-            self._dirty.add(key[0])
+            if outcome.entry != before.entry:
+                self._dirty.add(key[0])
 
     def _make_room(self) -> None:
         """Only while nothing is being prepared: what has just been fetched is known to nobody yet."""

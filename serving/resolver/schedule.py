@@ -1,7 +1,7 @@
 """When to try again and what to forget. Pure: time and chance are arguments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from stagedoor.domain.snapshot import VersionEntry
@@ -35,10 +35,6 @@ class Known:
     done: bool = False
     attempts: int = 0
     retry_at: float = 0.0
-
-    def doubted(self) -> "Known":
-        """The same, to be checked against the registry again; a ready version stays ready meanwhile."""
-        return replace(self, done=False, attempts=0, retry_at=0.0)
 
     def after(self, outcome: Outcome, now: float, chance: float) -> "Known":
         """What is known once a preparation has ended; `chance` is uniform over [0, 1)."""

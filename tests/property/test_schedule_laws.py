@@ -40,10 +40,6 @@ def test_a_ready_version_that_could_not_be_checked_is_checked_again() -> None:
     assert (known.entry, known.done, known.retry_at) == (READY, False, 11.0)
 
 
-def test_a_doubted_version_stays_ready_and_is_due_at_once() -> None:
-    assert Known(READY, done=True).doubted() == Known(READY)
-
-
 @pytest.mark.parametrize(
     ("age", "entry", "lives"),
     [

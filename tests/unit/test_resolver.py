@@ -453,6 +453,21 @@ def test_a_model_made_anew_under_the_same_name_is_fetched_anew(world: World) -> 
     assert world.live() == {"1": 10_000}
 
 
+def test_a_model_deleted_and_made_anew_between_two_polls_or_after_one_never_serves_the_old_files(world: World) -> None:
+    for seen in (True, False):
+        world.register("fraud", f"old {seen}", "champion")
+        world.settle(10)
+        world.registry.delete_model("fraud")
+        if seen:
+            world.settle(10)
+        world.register("fraud", f"new {seen}", "champion")
+        world.settle(10)
+        folder = folder_of(world.paths.store, world.model().versions["1"].digest)
+        assert (folder / "MLmodel").read_text() == f"new {seen}"
+        world.registry.delete_model("fraud")
+        world.settle(10)
+
+
 def test_only_models_of_the_configured_patterns_are_followed(world: World) -> None:
     world.patterns = ("fraud*", "credit")
     for name in ("fraud", "fraud-eu", "credit", "credit-eu"):
