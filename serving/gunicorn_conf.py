@@ -23,14 +23,14 @@ _paths.metrics.mkdir(parents=True, exist_ok=True)
 
 bind = "127.0.0.1:8000"
 workers = 2
-worker_class = "asgi"
+worker_class = "serving.lane.worker.LaneWorker"  # gunicorn's `asgi` worker with its keep-alive mended
 asgi_loop = "uvloop"
 asgi_lifespan = "on"
 http_parser = "fast"  # "auto" takes the slower one in silence where the C parser is missing
 loglevel = _settings.log_level
 timeout = 60
 graceful_timeout = 30
-keepalive = 5  # idle connections hold up a graceful end for this long at most
+keepalive = 75  # longer than the 60 s of common load balancers: they, not we, close first
 backlog = 2048
 limit_request_line = 4094
 limit_request_fields = 100
@@ -41,7 +41,7 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
 class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own lines in the format of all others. (Its logconfig settings would switch the access log on as well.)"""
+    """gunicorn's own lines in the format of all others. Its logconfig settings would switch the access log on as well."""
 
     def setup(self, cfg: Any) -> None:  # noqa: ANN401  gunicorn's signature
         """Set the logs up as gunicorn does, then change the format."""
@@ -57,13 +57,6 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
     """Start with empty counters; a reload keeps them."""
     shutil.rmtree(_paths.metrics, ignore_errors=True)
     _paths.metrics.mkdir(parents=True, exist_ok=True)
-
-
-def post_worker_init(worker: Any) -> None:  # noqa: ANN401  gunicorn's hook
-    """Tell the lane how to know that its worker is on its way out."""
-    lane = getattr(worker, "asgi", None)
-    if lane is not None and hasattr(lane, "draining"):
-        lane.draining = lambda: not worker.alive
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook

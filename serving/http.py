@@ -9,7 +9,8 @@ Headers = tuple[tuple[str, str], ...]
 class Request:
     """One HTTP request, read to its end.
 
-    `path` is as sent, still percent-encoded and without the query; `headers` keep their order and duplicates, names in lower case; `remote` is the
+    `path` is as sent, still percent-encoded and without the query;
+    `headers` keep their order and duplicates, names in lower case; `remote` is the
     peer's address.
     """
 

@@ -5,6 +5,7 @@ from collections import Counter as Tally
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO, Any, Final
 
 import orjson
@@ -100,9 +101,8 @@ class Recorder:
 
 
 def _line(record: Record) -> dict[str, Any]:
-    choice = record.choice
-    line = {
-        "timestamp": datetime.fromtimestamp(record.at, UTC).isoformat(timespec="milliseconds"),
+    line: dict[str, Any] = {
+        "timestamp": _iso(record.at),
         "level": "info" if record.status < 500 else "error",  # noqa: PLR2004  HTTP's server errors
         "component": "gateway",
         "event": "prediction",
@@ -110,19 +110,34 @@ def _line(record: Record) -> dict[str, Any]:
         "status": record.status,
         "ms": round(record.seconds * 1000, 3),
         "outcome": record.outcome,
-        "code": record.code,
-        "model": choice and choice.model,
-        "version": choice and choice.version,
-        "arm": choice and choice.arm,
-        "epoch": choice and choice.epoch,
-        "bucket": choice and choice.bucket,
-        "subject": record.subject,
-        "protocol": record.protocol,
-        "rows": record.rows,
-        "trace_id": record.trace_id,
-        "cause": record.cause,
     }
-    return {name: value for name, value in line.items() if value is not None}
+    choice = record.choice
+    if choice is not None:
+        line["model"] = choice.model
+        line["version"] = choice.version
+        line["arm"] = choice.arm
+        line["epoch"] = choice.epoch
+        if choice.bucket is not None:
+            line["bucket"] = choice.bucket
+    for name in _OPTIONAL:
+        value = getattr(record, name)
+        if value is not None:
+            line[name] = value
+    return line
+
+
+_OPTIONAL: Final = ("subject", "protocol", "rows", "code", "trace_id", "cause")
+
+
+def _iso(at: float) -> str:
+    """RFC 3339 with milliseconds, in UTC."""
+    second = int(at)
+    return f"{_second(second)}.{int((at - second) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _count(records: list[Record]) -> None:

@@ -21,7 +21,7 @@ _PATH: Final = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:\\|/)[^\s'\"<>|:;,)]*")
 class Version:
     """A version that is loaded and warm.
 
-    `warm_seconds` is the median time of one row, 0 if it could not be tried; `quick` says that it is below the
+    `warm_seconds` is the least time of one row, 0 if it could not be tried; `quick` says that it is below the
     setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took.
     """
 

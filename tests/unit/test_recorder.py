@@ -33,7 +33,7 @@ def test_a_line_says_who_got_what_from_which_version() -> None:
     recorder.add(record(choice=choice("lines"), subject="ann", protocol="mlflow", rows=2))
     recorder.flush()
     (line,) = lines_of(stream)
-    assert line["timestamp"] == "2023-11-14T22:13:20.500+00:00"
+    assert line["timestamp"] == "2023-11-14T22:13:20.500Z"
     assert {k: line[k] for k in ("model", "version", "arm", "epoch", "bucket", "subject", "rows", "ms")} == {
         "model": "lines", "version": "7", "arm": "champion", "epoch": 3, "bucket": 42, "subject": "ann", "rows": 2, "ms": 2.0,
     }  # fmt: skip

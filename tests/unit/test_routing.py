@@ -4,8 +4,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from serving.pool import LiveModel, View
 
+from serving.pool import LiveModel, View
 from serving.routing import PINNED, choose
 from stagedoor.domain.refs import ModelRef
 from stagedoor.domain.snapshot import ModelEntry, VersionEntry

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -207,3 +208,38 @@ def test_a_reload_under_load_drops_no_request(gateway: Gateway) -> None:
     assert not gateway.workers() & before
     assert len(results) > 100
     assert set(results) == {200}
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 40])
+def test_pipelined_requests_are_answered_in_order(gateway: Gateway, pieces: int) -> None:
+    if gateway.kind == "flask":
+        pytest.skip("gunicorn's gthread waits for new bytes before it looks at those it already has")
+    token = gateway.token()
+    raw = b""
+    for number in range(6):
+        data = json.dumps(SPLIT).encode()
+        raw += (
+            f"POST /models/cancer/invocations HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\nX-Request-Id: n{number}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+        ).encode() + data
+        raw += f"GET /livez HTTP/1.1\r\nHost: g\r\nX-Request-Id: l{number}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:
+        size = len(raw) // pieces + 1
+        for start in range(0, len(raw), size):
+            connection.sendall(raw[start : start + size])
+        text = b""
+        while text.count(b"HTTP/1.1 200") < 12:
+            chunk = connection.recv(65536)
+            assert chunk, text[-500:]
+            text += chunk
+    order = re.findall(rb"x-request-id: (\w+)", text, re.IGNORECASE)
+    assert order == [f"{kind}{number}".encode() for number in range(6) for kind in "nl"]
+
+
+def test_a_connection_that_says_nothing_is_closed(gateway: Gateway) -> None:
+    if gateway.kind == "flask":
+        pytest.skip("gthread has its own rule for connections without a request")
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
+        started = time.monotonic()
+        assert connection.recv(1) == b""
+        assert time.monotonic() - started > 5
