@@ -1,8 +1,8 @@
 """Ids that follow a request: its own, and the trace it belongs to."""
 
-import os
 import re
 from collections.abc import Mapping
+from random import Random
 from typing import Final
 
 from stagedoor import names
@@ -11,6 +11,7 @@ from stagedoor.errors import MalformedHeader
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NO_TRACE: Final = "0" * 32
+_draws = Random()  # noqa: S311  seeded by the system in each process: an id has to be distinct, not secret
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:
@@ -20,7 +21,7 @@ def request_id_from(headers: Mapping[str, str]) -> str:
     """
     given = headers.get("x-request-id")
     if given is None:
-        return os.urandom(16).hex()
+        return f"{_draws.getrandbits(128):032x}"
     if not _REQUEST_ID.fullmatch(given):
         raise MalformedHeader(names.HEADER_REQUEST_ID, "1 to 128 visible ASCII characters")
     return given
