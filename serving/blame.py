@@ -4,7 +4,7 @@ import traceback
 from pathlib import PurePath
 from typing import Final
 
-from serving.gateway.problems import code_of
+from serving.problems import code_of
 from stagedoor.errors import InvalidOutput, ModelFailed, PredictionTimeout, Rejected, Unserved
 
 __all__ = ["cause_of", "code_of", "outcome_of"]

@@ -14,15 +14,15 @@ from typing import Final, Protocol, TypeVar
 
 from serving import blame, metrics
 from serving.codecs import CODECS, Answer, Decoded, Wire
-from serving.gateway.problems import reply_for
 from serving.http import Reply, Request
+from serving.loading.version import Version
 from serving.pool import Pool
+from serving.problems import reply_for
 from serving.recorder import Record, Recorder
 from serving.routing import Choice, choose
 from serving.targets import Target, parse_target
 from serving.trace import request_id_from, trace_id_from
 from serving.values import Outputs
-from serving.version import Version
 from stagedoor import names
 from stagedoor.auth import Principal, check_predict
 from stagedoor.errors import (

@@ -7,8 +7,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from serving.http import Headers
+from serving.loading.version import Version
 from serving.pool import LiveModel, View
-from serving.version import Version
 from stagedoor import names
 from stagedoor.domain.refs import ModelRef
 from stagedoor.domain.traffic import Route, assign

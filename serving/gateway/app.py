@@ -6,9 +6,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from werkzeug.routing import RequestRedirect
 
 from serving import metrics
+from serving import problems as table
 from serving.blame import cause_of
 from serving.gateway import docs, models, nudge, predictions, problem_pages, status
-from serving.gateway import problems as table
 from serving.gateway.access import EXTENSION
 from serving.gateway.answers import from_reply
 from serving.gateway.node import NodeReader

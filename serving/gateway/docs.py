@@ -8,7 +8,7 @@ from flask import Blueprint, Response, redirect, render_template
 
 from serving.gateway.answers import json_answer
 from serving.gateway.openapi import document
-from serving.gateway.problems import RouteNotFound
+from serving.problems import RouteNotFound
 from stagedoor import __version__
 
 views = Blueprint("docs", __name__)

@@ -7,8 +7,8 @@ from flask import Blueprint, Response, request
 
 from serving.gateway.access import check_read, check_reader, current_principal, services
 from serving.gateway.answers import json_answer
-from serving.gateway.problems import MethodNotAllowed
 from serving.gateway.services import LiveModel, LoadedVersion, View
+from serving.problems import MethodNotAllowed
 from serving.targets import INVOCATIONS, simple_ref
 from serving.values import TensorSpec
 from stagedoor import __version__

@@ -10,7 +10,7 @@ from marshmallow import Schema
 
 from serving.gateway import schemas
 from serving.gateway.openapi_examples import EXAMPLES
-from serving.gateway.problems import MEDIA_TYPE
+from serving.problems import MEDIA_TYPE
 from stagedoor import __version__, names
 
 PREDICT: Final = "Predictions"

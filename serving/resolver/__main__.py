@@ -6,8 +6,8 @@ import sys
 import threading
 from functools import partial
 
-from serving.loaders.options import LoadOptions
-from serving.probe import probe
+from serving.loading.loaders.options import LoadOptions
+from serving.loading.probe import probe
 from serving.resolver.wiring import build_resolver, only_one, run, token_source
 from stagedoor.errors import ConfigurationError
 from stagedoor.paths import StatePaths

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from serving.codecs import CODECS, Answer, Wire
-from serving.loaders.options import LoadOptions
-from serving.version import Version, load_version
+from serving.loading.loaders.options import LoadOptions
+from serving.loading.version import Version, load_version
 from stagedoor.errors import SchemaMismatch
 
 pytestmark = [pytest.mark.slow]

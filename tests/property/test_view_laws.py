@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.version import Version
-from serving.view import EMPTY, Key, advance, arm_keys
+from serving.loading.version import Version
+from serving.pool.view import EMPTY, Key, advance, arm_keys
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import Arm, Route
 

@@ -28,7 +28,9 @@ def test_the_domain_imports_the_standard_library_alone(file: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["serving.wiring", "serving.resolver.wiring", "serving.loaders", "serving.gunicorn_conf"])
+@pytest.mark.parametrize(
+    "module", ["serving.wiring", "serving.resolver.wiring", "serving.loading.loaders", "serving.gunicorn_conf"]
+)
 def test_a_gateway_that_serves_onnx_alone_never_imports_what_is_heavy(module: str, tmp_path: Path) -> None:
     code = f"import sys, {module}; print(*({{'mlflow', 'pandas', 'sklearn', 'pyarrow', 'scipy'}} & set(sys.modules)))"
     result = subprocess.run(

@@ -5,8 +5,8 @@ import inspect
 import orjson
 import pytest
 
-from serving.gateway import problems
-from serving.gateway.problems import BY_CODE, INTERNAL, PROBLEMS, code_of, reply_for
+from serving import problems
+from serving.problems import BY_CODE, INTERNAL, PROBLEMS, code_of, reply_for
 from stagedoor import errors
 
 

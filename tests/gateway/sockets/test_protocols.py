@@ -219,8 +219,8 @@ def test_pipelined_requests_are_answered_in_order(gateway: Gateway, pieces: int)
     for number in range(6):
         data = json.dumps(SPLIT).encode()
         raw += (
-            f"POST /models/cancer/invocations HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\nX-Request-Id: n{number}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+            f"POST /models/cancer/invocations HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {token}\r\n"
+            f"X-Request-Id: n{number}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
         ).encode() + data
         raw += f"GET /livez HTTP/1.1\r\nHost: g\r\nX-Request-Id: l{number}\r\n\r\n".encode()
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as connection:

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
+from serving.loading.probe import stop_probing
 from serving.pool import Pool
-from serving.probe import stop_probing
 from serving.snapshot_file import write_snapshot
 from serving.store import digest_of, folder_of
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry

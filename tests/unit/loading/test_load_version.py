@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
-from serving.loaders import LoadOptions
-from serving.mlmodel import read_mlmodel
+from serving.loading.loaders import LoadOptions
+from serving.loading.mlmodel import read_mlmodel
+from serving.loading.version import Version, load_version
+from serving.loading.warmup import logged_example, synthetic_row, time_runs
 from serving.schema import compile_signature
 from serving.values import Inputs, Outputs, TensorSpec
-from serving.version import Version, load_version
-from serving.warmup import logged_example, synthetic_row, time_runs
 from stagedoor.errors import ArtifactError, LoadFailed, MissingArtifact, UnsafeArtifact, UnsupportedFlavor
 
 Build = Callable[..., Path]

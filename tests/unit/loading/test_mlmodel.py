@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from serving.loaders import choose
-from serving.mlmodel import read_mlmodel
+from serving.loading.loaders import choose
+from serving.loading.mlmodel import read_mlmodel
 from stagedoor.errors import ArtifactError, LoadFailed, MissingArtifact, UnsafeArtifact, UnsupportedFlavor
 
 ONNX = {"onnx": {"data": "model.onnx"}}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.loaders import LoadOptions
-from serving.loaders.onnx import OnnxPredictor, load_onnx
-from serving.mlmodel import read_mlmodel
+from serving.loading.loaders import LoadOptions
+from serving.loading.loaders.onnx import OnnxPredictor, load_onnx
+from serving.loading.mlmodel import read_mlmodel
 from serving.values import UNNAMED, Block, Inputs, TensorSpec
 from stagedoor.errors import ArtifactError, LoadFailed, MissingArtifact, UnsafeArtifact
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.loaders import LoadOptions
-from serving.probe import probe
+from serving.loading.loaders import LoadOptions
+from serving.loading.probe import probe
 from stagedoor.errors import ArtifactError, LoadFailed, LoadTimeout, OverBudget, UnsafeArtifact
 from stagedoor.settings import MIB
 
@@ -106,8 +106,8 @@ def test_no_process_outlives_the_one_that_probes(build_code: Build, tmp_path: Pa
     note = tmp_path / "pid"
     folder = build_code("return 1", top=f"import os, time; open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(300)")
     code = (
-        "import sys; sys.path[:] = sys.argv[2:]; from pathlib import Path; from serving.probe import probe;"
-        "from serving.loaders import LoadOptions; probe(Path(sys.argv[1]), LoadOptions(), 300)"
+        "import sys; sys.path[:] = sys.argv[2:]; from pathlib import Path; from serving.loading.probe import probe;"
+        "from serving.loading.loaders import LoadOptions; probe(Path(sys.argv[1]), LoadOptions(), 300)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(folder), *sys.path])
     try:
@@ -124,7 +124,7 @@ def test_no_process_outlives_the_one_that_probes(build_code: Build, tmp_path: Pa
 
 @pytest.mark.slow
 def test_probing_goes_on_after_its_process_was_killed(build_onnx: Build) -> None:
-    from serving.probe import server_pids
+    from serving.loading.probe import server_pids
 
     probe(build_onnx(), OPTIONS, 60)
     pid = server_pids()["onnx"]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
-from serving.loaders import LoadOptions
-from serving.loaders.answers import to_outputs
-from serving.loaders.pyfunc import PyfuncPredictor, load_pyfunc
-from serving.mlmodel import read_mlmodel
+from serving.loading.loaders import LoadOptions
+from serving.loading.loaders.answers import to_outputs
+from serving.loading.loaders.pyfunc import PyfuncPredictor, load_pyfunc
+from serving.loading.mlmodel import read_mlmodel
 from serving.values import UNNAMED, Block, Inputs
 from stagedoor.errors import UnsafeArtifact
 
@@ -197,8 +197,8 @@ def test_code_that_sets_no_model_does_not_get_the_one_before(build_code: Build) 
 
 def test_a_process_that_loads_onnx_never_imports_mlflow_or_pandas(build_onnx: Build) -> None:
     code = (
-        "import sys; sys.path[:] = sys.argv[2:]; from pathlib import Path; from serving.version import load_version;"
-        "from serving.loaders import LoadOptions; load_version(Path(sys.argv[1]), 'm', '1', '', LoadOptions());"
+        "import sys; sys.path[:] = sys.argv[2:]; from pathlib import Path; from serving.loading.version import load_version;"
+        "from serving.loading.loaders import LoadOptions; load_version(Path(sys.argv[1]), 'm', '1', '', LoadOptions());"
         "print(sorted({'mlflow', 'pandas', 'pyarrow', 'sklearn', 'onnx'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, str(build_onnx()), *sys.path]

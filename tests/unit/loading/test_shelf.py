@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from serving.shelf import Shelf, choose_evictions, retry_delay
+from serving.loading.version import Version
+from serving.pool.shelf import Shelf, choose_evictions, retry_delay
+from serving.pool.view import Key
 from serving.values import Inputs, Outputs, TensorSpec
-from serving.version import Version
-from serving.view import Key
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
 
 ONE, TWO, THREE = (Key("m", number, f"d{number}") for number in "123")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from serving.version import Version
+from serving.loading.version import Version
 from stagedoor.domain.snapshot import ModelEntry, Snapshot
 
 

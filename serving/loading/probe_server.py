@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from serving.loaders import LoadOptions
-from serving.memory import anonymous_bytes
-from serving.version import load_version
+from serving.loading.loaders import LoadOptions
+from serving.loading.memory import anonymous_bytes
+from serving.loading.version import load_version
 from stagedoor.errors import ArtifactError, OverBudget
 
 READY: Final = b"r"
@@ -163,5 +163,5 @@ def _over(budget: int) -> str:
 
 
 def main() -> None:
-    """Started by `serving.probe` with the number of its socket and the kind of models to be ready for."""
+    """Started by `serving.loading.probe` with the number of its socket and the kind of models to be ready for."""
     serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[3])

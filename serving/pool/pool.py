@@ -12,13 +12,13 @@ from concurrent.futures import TimeoutError as StillLoading
 from pathlib import Path
 from typing import Any, Final
 
-from serving.loaders.options import LoadOptions
-from serving.shelf import Shelf
+from serving.loading.loaders.options import LoadOptions
+from serving.loading.version import Version, load_version
+from serving.pool.report import describe, remove_report, sweep, write_report
+from serving.pool.shelf import Shelf
+from serving.pool.view import EMPTY, Key, LiveModel, View, advance, route_keys, version_key
 from serving.snapshot_file import demand_version, read_snapshot
 from serving.store import folder_of, verify
-from serving.version import Version, load_version
-from serving.view import EMPTY, Key, LiveModel, View, advance, route_keys, version_key
-from serving.worker_report import describe, remove_report, sweep, write_report
 from stagedoor.domain.snapshot import NOTHING, ModelEntry, Snapshot
 from stagedoor.errors import ArtifactError, ModelNotFound, StagedoorError, VersionNotReady, VersionRefused
 from stagedoor.paths import StatePaths

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from serving.codecs import CODECS, Wire
-from serving.mlmodel import MLModel
+from serving.loading.mlmodel import MLModel
 from serving.schema import Signature
 from serving.values import OIP_TO_NUMPY, UNNAMED, Arrays, Block, Inputs, Predictor, TensorSpec
 from stagedoor.errors import StagedoorError

@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from serving.loading.version import Version
+from serving.pool.view import Key
 from serving.values import Inputs, Outputs, Predictor, TensorSpec
-from serving.version import Version
-from serving.view import Key
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
 from stagedoor.settings import MIB
 from stagedoor.telemetry import get_logger

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from serving.loaders import LoadOptions, choose
-from serving.memory import anonymous_bytes
-from serving.mlmodel import MLModel, read_mlmodel
+from serving.loading.loaders import LoadOptions, choose
+from serving.loading.memory import anonymous_bytes
+from serving.loading.mlmodel import MLModel, read_mlmodel
+from serving.loading.warmup import logged_example, synthetic_row, time_runs
 from serving.schema import Signature, compile_signature
 from serving.values import Predictor
-from serving.warmup import logged_example, synthetic_row, time_runs
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
 
 MAX_MESSAGE: Final = 300

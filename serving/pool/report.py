@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from serving.shelf import Failure
+from serving.loading.version import Version
+from serving.pool.shelf import Failure
+from serving.pool.view import Key, LiveModel, View
 from serving.snapshot_file import replace_file
-from serving.version import Version
-from serving.view import Key, LiveModel, View
 
 
 def describe(view: View, failures: Mapping[Key, Failure], started_at: float, now: float) -> dict[str, Any]:

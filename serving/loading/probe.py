@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from serving.loaders.options import LoadOptions
+from serving.loading.loaders.options import LoadOptions
 from stagedoor import errors
 from stagedoor.errors import ArtifactError, LoadFailed, LoadTimeout, OverBudget
 from stagedoor.settings import MIB
@@ -22,7 +22,7 @@ _START_SECONDS: Final = 120.0
 _GRACE_SECONDS: Final = 10.0
 _MAX_REPORT: Final = 65536
 # argv[1] is the path to import from: this process may have found Stagedoor in ways that a new one does not know.
-_BOOT: Final = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from serving.probe_server import main; main()"
+_BOOT: Final = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from serving.loading.probe_server import main; main()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Gone(Exception):
 
 
 class _Server:
-    """A running `serving.probe_server`; ends with this process, however that ends."""
+    """A running `serving.loading.probe_server`; ends with this process, however that ends."""
 
     def __init__(self, kind: str) -> None:
         self._control, theirs = socket.socketpair()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from serving.mlmodel import inside
+from serving.loading.mlmodel import inside
 from stagedoor.errors import LoadFailed, MissingArtifact, UnsafeArtifact
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime as ort
 
-from serving.loaders.onnx_files import check_external_data
-from serving.loaders.options import LoadOptions
-from serving.mlmodel import MLModel
+from serving.loading.loaders.onnx_files import check_external_data
+from serving.loading.loaders.options import LoadOptions
+from serving.loading.mlmodel import MLModel
 from serving.values import UNNAMED, Array, Arrays, Block, Inputs, Outputs, TensorSpec, oip_datatype
 from stagedoor.errors import LoadFailed
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from serving.loaders.onnx import load_onnx
-from serving.loaders.options import LoadOptions
-from serving.loaders.pyfunc import load_pyfunc
-from serving.mlmodel import MLModel
+from serving.loading.loaders.onnx import load_onnx
+from serving.loading.loaders.options import LoadOptions
+from serving.loading.loaders.pyfunc import load_pyfunc
+from serving.loading.mlmodel import MLModel
 from serving.values import Predictor
 from stagedoor.errors import UnsupportedFlavor
 

@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from serving.loaders.answers import to_outputs
-from serving.loaders.options import LoadOptions
-from serving.loaders.pickles import needs_skops, refuse_pickles
-from serving.mlmodel import MLModel
+from serving.loading.loaders.answers import to_outputs
+from serving.loading.loaders.options import LoadOptions
+from serving.loading.loaders.pickles import needs_skops, refuse_pickles
+from serving.loading.mlmodel import MLModel
 from serving.values import UNNAMED, Array, Block, Inputs, Outputs, TensorSpec
 from stagedoor.errors import UnsafeArtifact
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from serving.mlmodel import MLModel
+from serving.loading.mlmodel import MLModel
 from stagedoor.errors import UnsafeArtifact
 
 # What the estimators of scikit-learn and of boosted trees need beyond the types that skops trusts by itself: all hold
