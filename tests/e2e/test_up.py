@@ -237,6 +237,28 @@ def test_a_killed_resolver_is_started_again_and_follows_on(house: Up, client: An
     assert "resolver ended unasked" in house.output()
 
 
+def test_a_killed_mlflow_is_started_again_while_predictions_go_on(house: Up, client: Any) -> None:
+    def is_back() -> bool:
+        assert house.predict(BREAST_CANCER).status_code == 200
+        try:
+            return requests.get(f"{house.endpoints['mlflow']}/health", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    for pid in _belonging_to(house.state):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if b"mlflow" in words and not any(word.endswith(b"guardian.py") for word in words):
+            os.kill(pid, signal.SIGKILL)
+    _until(lambda: house.predict(BREAST_CANCER).status_code == 200 and "mlflow ended unasked" in house.output(), 30)
+    _until(is_back, 90)
+    try:
+        client.set_registered_model_alias(BREAST_CANCER, "champion", "3")
+        _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(8)} == {"3"}, 20)
+    finally:
+        client.set_registered_model_alias(BREAST_CANCER, "champion", "2")
+    _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(8)} == {"2"}, 20)
+
+
 def test_sigterm_leaves_nothing_and_a_second_start_finds_everything_again(house: Up) -> None:
     def versions() -> list[str]:
         told = subprocess.run(
