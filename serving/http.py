@@ -1,12 +1,11 @@
 """A request and an answer without a server: what the lane, Flask and the tests hand to the plane and get from it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One HTTP request, read to its end.
 
     `path` is as sent, still percent-encoded and without the query;
@@ -29,8 +28,7 @@ class Request:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """One HTTP answer. `headers` does not hold Content-Length; the transport adds it."""
 
     status: int

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from itertools import count
 from threading import BoundedSemaphore
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from serving import blame, metrics
 from serving.codecs import CODECS, Answer, Decoded, Wire
@@ -49,8 +49,7 @@ class Authenticates(Protocol):
         """Who sent this header."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request without its body. Header names are in lower case; `repeated` holds those sent more than once."""
 
     path: str

@@ -13,7 +13,9 @@ import orjson
 from serving import metrics
 from serving.routing import Choice
 
-FLUSH_SECONDS: Final = 0.1
+FLUSH_SECONDS: Final = 0.025
+"""Short, since a flush holds up the requests of its moment: a hundred records take a millisecond."""
+
 MAX_WAITING: Final = 100_000
 
 
@@ -92,7 +94,7 @@ class Recorder:
     def _write(self, records: list[Record]) -> None:
         if self._stream is None:
             return
-        lines = b"".join(orjson.dumps(_line(record), option=orjson.OPT_APPEND_NEWLINE) for record in records)
+        lines = b"".join(map(_line, records))
         try:
             self._stream.write(lines)
             self._stream.flush()
@@ -100,33 +102,49 @@ class Recorder:
             metrics.LOST_RECORDS.inc(len(records))
 
 
-def _line(record: Record) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "timestamp": _iso(record.at),
-        "level": "info" if record.status < 500 else "error",  # noqa: PLR2004  HTTP's server errors
-        "component": "gateway",
-        "event": "prediction",
-        "request_id": record.request_id,
-        "status": record.status,
-        "ms": round(record.seconds * 1000, 3),
-        "outcome": record.outcome,
-    }
+def _line(record: Record) -> bytes:
+    """One JSON line. What is the same in most lines is encoded once; the rest is written beside it."""
+    line = (
+        f'{{"timestamp":"{_iso(record.at)}","request_id":{_quoted(record.request_id)},"ms":{record.seconds * 1000:.3f},'
+        f'"status":{record.status}'
+    )
+    if record.rows is not None:
+        line += f',"rows":{record.rows}'
     choice = record.choice
     if choice is not None:
-        line["model"] = choice.model
-        line["version"] = choice.version
-        line["arm"] = choice.arm
-        line["epoch"] = choice.epoch
         if choice.bucket is not None:
-            line["bucket"] = choice.bucket
-    for name in _OPTIONAL:
+            line += f',"bucket":{choice.bucket}'
+        line += _version_part(choice.model, choice.version, choice.arm, choice.epoch)
+    for name in _RARE:
         value = getattr(record, name)
         if value is not None:
-            line[name] = value
-    return line
+            line += f',"{name}":{_quoted(value)}'
+    return f"{line},{_common_part(record.status >= SERVER_ERROR, record.outcome, record.subject, record.protocol)}\n".encode()
 
 
-_OPTIONAL: Final = ("subject", "protocol", "rows", "code", "trace_id", "cause")
+@lru_cache(maxsize=1024)
+def _version_part(model: str, version: str, arm: str, epoch: int) -> str:
+    return "," + _members({"model": model, "version": version, "arm": arm, "epoch": epoch})
+
+
+@lru_cache(maxsize=1024)
+def _common_part(failed: bool, outcome: str, subject: str | None, protocol: str | None) -> str:  # noqa: FBT001  a cache's key
+    known = {"subject": subject, "protocol": protocol}
+    level = "error" if failed else "info"
+    same = {"level": level, "component": "gateway", "event": "prediction", "outcome": outcome}
+    return _members(same | {name: value for name, value in known.items() if value is not None}) + "}"
+
+
+def _members(values: dict[str, Any]) -> str:
+    return orjson.dumps(values).decode()[1:-1]
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()
+
+
+_RARE: Final = ("code", "trace_id", "cause")
+SERVER_ERROR: Final = 500
 
 
 def _iso(at: float) -> str:

@@ -1,9 +1,8 @@
 """Which version answers a request: the name asked for, read against the view of this worker."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from serving.http import Headers
@@ -17,8 +16,7 @@ from stagedoor.errors import ModelNotFound, NotReady, VersionNotReady, VersionRe
 PINNED: Final = "pinned"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The version chosen, and why. `loaded` is None where it has to be loaded first.
 
     `arm` is the alias or stage that led to it, or PINNED; `bucket` the traffic bucket, where a split decided.

@@ -1,10 +1,10 @@
 """The values that codecs, signature checks and loaders pass to each other. They know no protocol and no framework."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,10 @@ class Block(Mapping[str, Array]):
         return len(self.positions)
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+NO_ARRAYS: Final[Arrays] = MappingProxyType({})
+
+
+class Inputs(NamedTuple):
     """Data that has passed the signature check.
 
     `table`: a column signature, or data that came as a frame; `arrays` holds one 1-d array per column, in the
@@ -55,11 +57,10 @@ class Inputs:
     kind: Literal["table", "tensors"]
     arrays: Arrays
     rows: int
-    params: Mapping[str, Any] = field(default_factory=lambda: NO_PARAMS)
+    params: Mapping[str, Any] = NO_PARAMS
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(NamedTuple):
     """What a model answered.
 
     `array`: one unnamed array. `named`: arrays by name, not necessarily of one length. `table`: columns of one length,
@@ -67,7 +68,7 @@ class Outputs:
     """
 
     kind: Literal["array", "named", "table", "json"]
-    arrays: Arrays = field(default_factory=lambda: MappingProxyType({}))
+    arrays: Arrays = NO_ARRAYS
     value: Any = None
 
     @classmethod

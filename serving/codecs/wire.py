@@ -1,9 +1,8 @@
 """What goes into a codec and comes out of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from serving.schema import Signature
 from serving.values import Inputs, Outputs
@@ -13,8 +12,7 @@ JSON = "application/json"
 OCTETS = "application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(NamedTuple):
     """A request body with what describes it. `content_type` is "" where there is none; names in `headers` are lower case."""
 
     body: bytes
@@ -22,16 +20,14 @@ class Wire:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """Checked inputs; `reply` is what the same codec's `encode` needs to know of the request."""
 
     inputs: Inputs
     reply: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the answer says about itself."""
 
     model: str
@@ -40,8 +36,7 @@ class Answer:
     elapsed_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A response body with its content type and the headers that only the protocol knows."""
 
     body: bytes

@@ -154,7 +154,10 @@ def _read_lines(line: socket.socket, deadline: float) -> list[dict[str, Any]]:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([line], [], [], left)[0]:
             raise _Gone
-        chunk = line.recv(_MAX_REPORT)
+        try:
+            chunk = line.recv(_MAX_REPORT)
+        except OSError as error:  # it died with the question still in its hands
+            raise _Gone from error
         if not chunk or len(buffer) > _MAX_REPORT:
             raise _Gone
         buffer += chunk

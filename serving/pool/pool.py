@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from serving.loading.loaders.options import LoadOptions
 from serving.loading.version import Version, load_version
+from serving.pool.heap import relax
 from serving.pool.report import describe, remove_report, sweep, write_report
 from serving.pool.shelf import Shelf
 from serving.pool.view import EMPTY, Key, LiveModel, View, advance, route_keys, version_key
@@ -59,6 +60,7 @@ class Pool:
     def start(self) -> None:
         """Read the snapshot and start following it. Returns at once; `view.serial` is 0 until all of it has been tried."""
         self._started_at = time.time()
+        relax()
         sweep(self._paths.workers)
         self._thread = threading.Thread(target=self._watch, name="pool", daemon=True)
         self._thread.start()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from serving.loading.version import Version
+from serving.pool.heap import reclaim, set_aside
 from serving.pool.view import Key
 from serving.values import Inputs, Outputs, Predictor, TensorSpec
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
@@ -70,6 +71,7 @@ class Shelf:
         self._loaded: dict[Key, Version] = {}
         self._flights: dict[Key, tuple[int, Future[Version]]] = {}
         self._failures: dict[Key, Failure] = {}
+        self._dropped = False
         self._protected: frozenset[Key] = frozenset()
         self._log: Any = get_logger()
 
@@ -98,6 +100,7 @@ class Shelf:
             for mapping in (self._loaded, self._failures):
                 for key in [key for key in mapping if key not in known]:
                     del mapping[key]
+                    self._dropped = True
 
     def fetch(self, key: Key, memory_bytes: int) -> Future[Version]:
         """The version, now or once it is loaded; one load at a time for each key.
@@ -125,6 +128,7 @@ class Shelf:
             with self._slots:
                 self._make_room(key, memory_bytes)
                 version = self._load(key)
+                set_aside()
         except ArtifactError as error:
             self._land(key, error, future)
         except Exception as error:  # noqa: BLE001  a load must never end in silence: whoever waits would wait for ever
@@ -164,8 +168,11 @@ class Shelf:
                 )
             for other in leaving:
                 del self._loaded[other]
+            dropped, self._dropped = self._dropped or bool(leaving), False
         for other in leaving:
             self._log.info("version_evicted", model=other.name, version=other.version)
+        if dropped:
+            reclaim()
 
 
 def choose_evictions(

@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Final, Literal, Self
+from typing import Final, Literal, NamedTuple, Self
 
 from stagedoor import names
 from stagedoor.domain.refs import check_alias
@@ -116,8 +116,7 @@ class Route:
         return (self.arms, self.salt, self.sticky) == (other.arms, other.salt, other.sticky)
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The arm a unit fell to, the bucket that decided, and why."""
 
     arm: Arm
