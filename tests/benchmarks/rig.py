@@ -215,7 +215,11 @@ def closed_loop(url: str, body: bytes, token: str | None, pids: Sequence[int], *
     )
     rate = float(_found(r"Requests/sec:\s+([\d.]+)", told))
     return Closed(
-        rate, spent / max(done, 1) * 1e6, _ms(_found(r"50%\s+(\S+)", told)), _ms(_found(r"99%\s+(\S+)", told)), failed
+        rate,
+        spent / max(done, 1) * 1e6,
+        _ms(_found(r"(?m)^\s+50%\s+(\S+)", told)),
+        _ms(_found(r"(?m)^\s+99%\s+(\S+)", told)),
+        failed,
     )
 
 

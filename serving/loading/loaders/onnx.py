@@ -67,16 +67,16 @@ class OnnxPredictor:
         self.session = session
         self._feeds = tuple(_Feed(node.name, _ORT_TYPES.get(node.type), _rank(node.shape)) for node in session.get_inputs())
         self._only = self._feeds[0] if len(self._feeds) == 1 else None
-        self._names = tuple(node.name for node in session.get_outputs())
+        self._names = [node.name for node in session.get_outputs()]
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_spec(node) for node in session.get_outputs())
 
     def predict(self, inputs: Inputs) -> Outputs:
         """Run the graph: `named` for tensors, `table` for a frame (`named` if an output has not one entry per row)."""
         if inputs.kind == "tensors":
-            results = self.session.run(None, self._tensor_feeds(inputs.arrays))
+            results = self.session.run(self._names, self._tensor_feeds(inputs.arrays))
             return Outputs("named", {name: _plain(result) for name, result in zip(self._names, results, strict=True)})
-        results = self.session.run(None, self._table_feeds(inputs.arrays, inputs.rows))
+        results = self.session.run(self._names, self._table_feeds(inputs.arrays, inputs.rows))
         return _table(dict(zip(self._names, map(_plain, results), strict=True)), inputs.rows)
 
     def _tensor_feeds(self, arrays: Arrays) -> dict[str, Array]:
