@@ -192,6 +192,35 @@ def test_the_printed_curl_lines_work_when_pasted(house: Up) -> None:
         assert "predictions" in result.stdout or "outputs" in result.stdout
 
 
+README = Path(__file__).parents[2] / "README.md"
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_the_readmes_python_works_when_pasted(house: Up, client: Any, tmp_path: Path) -> None:
+    (tmp_path / ".stagedoor").symlink_to(house.state)
+    blocks = _blocks("python")
+    assert len(blocks) >= 2
+    for block in blocks:
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    aliases = client.get_registered_model(BREAST_CANCER).aliases
+    client.set_registered_model_alias(BREAST_CANCER, "champion", "2")
+    assert aliases["champion"] == "3"
+
+
+def test_the_readmes_curl_works_when_pasted(house: Up) -> None:
+    (command,) = [block for block in _blocks("console") if block.startswith("curl")]
+    pasted = command.replace("http://127.0.0.1:8000", house.endpoints["gateway"])
+    environment = os.environ | {"TOKEN": house.endpoints["tokens"]["predictor"]}
+    done = subprocess.run(["bash", "-c", pasted], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert json.loads(done.stdout)["predictions"] == ["setosa"], done
+
+
 def test_nothing_is_open_without_a_token(house: Up) -> None:
     for address in (
         f"{house.endpoints['mlflow']}/api/2.0/mlflow/registered-models/search",
