@@ -49,3 +49,9 @@ def _assigned(model: str, version: str, arm: str) -> Counter:
 def assigned(model: str, version: str, arm: str) -> None:
     """Count a request given to a version, at once: a version that takes the process down must not lose it."""
     _assigned(model, version, arm).inc()
+
+
+@lru_cache(maxsize=4096)
+def duration(model: str, version: str) -> Histogram:
+    """The histogram of one version, looked up once."""
+    return DURATION.labels(model, version)

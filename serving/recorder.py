@@ -171,7 +171,7 @@ def _count(records: list[Record]) -> None:
         outcomes[choice.model, choice.version, choice.arm, record.outcome] += 1
         if record.code is not None:
             errors[choice.model, choice.version, record.code] += 1
-        metrics.DURATION.labels(choice.model, choice.version).observe(record.seconds)
+        metrics.duration(choice.model, choice.version).observe(record.seconds)
     for labels, number in outcomes.items():
         metrics.PREDICTIONS.labels(*labels).inc(number)
     for error_labels, number in errors.items():

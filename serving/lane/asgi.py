@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import lru_cache
 from string import punctuation
 from typing import Any, Final
 from urllib.parse import quote
@@ -54,7 +55,8 @@ class Lane:
             self._plane.admit(exchange)
             body = await _read(receive, self._plane.max_body_bytes)
             complete = True
-            reply = await self._answer(exchange, body)
+            quick = self._plane.is_quick(exchange, body)
+            reply = self._plane.answer(exchange, body) if quick else await self._answer(exchange, body)
         except ClientGoneError:
             return
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
@@ -75,8 +77,8 @@ class Lane:
         plane = self._plane
         if exchange.version is None:
             await asyncio.get_running_loop().run_in_executor(None, plane.load, exchange)
-        if plane.is_quick(exchange, body):
-            return plane.answer(exchange, body)
+            if plane.is_quick(exchange, body):
+                return plane.answer(exchange, body)
         future = plane.submit(plane.answer, exchange, body)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), plane.timeout)
@@ -181,8 +183,15 @@ async def _linger(receive: Receive) -> None:
 
 
 def _encode(reply: Reply, *, close: bool) -> list[tuple[bytes, bytes]]:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+    headers = [_encode_pair(name, value) for name, value in reply.headers[:-1]]
+    name, value = reply.headers[-1]  # the request id: no other answer has it
+    headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
     headers.append((b"content-length", str(len(reply.body)).encode()))
     if close:
         headers.append((b"connection", b"close"))
     return headers
+
+
+@lru_cache(maxsize=4096)
+def _encode_pair(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
