@@ -49,29 +49,40 @@ class Lane:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _predict(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(_head(scope))
+        client = scope["client"]
+        head = head_of(
+            scope["raw_path"].decode("latin-1"),
+            scope["query_string"].decode("latin-1"),
+            scope["headers"],
+            client[0] if client else "",
+        )
+        said = await self.reply_to(head, receive)
+        if said is None:
+            return
+        reply, complete = said
+        headers = _encode(reply, close=not complete or self.draining())
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": reply.body})
+        if not complete:
+            await linger(receive)
+
+    async def reply_to(self, head: Head, receive: Receive) -> tuple[Reply, bool] | None:
+        """The answer to a prediction, and whether its body was read to the end; None where nobody waits for one any more.
+
+        `receive` gives the body as ASGI does.
+        """
+        exchange = Exchange(head)
         complete = False
         try:
             self._plane.admit(exchange)
             body = await _read(receive, self._plane.max_body_bytes)
             complete = True
             quick = self._plane.is_quick(exchange, body)
-            reply = self._plane.answer(exchange, body) if quick else await self._answer(exchange, body)
+            return (self._plane.answer(exchange, body) if quick else await self._answer(exchange, body)), True
         except ClientGoneError:
-            return
+            return None
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
-            reply = self._plane.fail(exchange, error)
-            complete = complete or not isinstance(error, BodyTooLarge)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": reply.status,
-                "headers": _encode(reply, close=not complete or self.draining()),
-            }
-        )
-        await send({"type": "http.response.body", "body": reply.body})
-        if not complete:
-            await _linger(receive)
+            return self._plane.fail(exchange, error), complete or not isinstance(error, BodyTooLarge)
 
     async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
         plane = self._plane
@@ -126,8 +137,8 @@ def _with_plain_query(scope: Scope) -> Scope:
     return scope if query.isascii() else {**scope, "query_string": quote(query, safe=punctuation).encode()}
 
 
-def _head(scope: Scope) -> Head:
-    raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
+def head_of(path: str, query: str, raw: Iterable[tuple[bytes, bytes]], remote: str) -> Head:
+    """The head of a request, from headers as ASGI has them."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
     headers = dict(pairs)
     repeated: frozenset[str] = frozenset()
@@ -135,14 +146,7 @@ def _head(scope: Scope) -> Head:
         names = [name for name, _ in pairs]
         repeated = frozenset(name for name in headers if names.count(name) > 1)
         headers = dict(reversed(pairs))
-    client = scope["client"]
-    return Head(
-        scope["raw_path"].decode("latin-1"),
-        scope["query_string"].decode("latin-1"),
-        headers,
-        repeated,
-        client[0] if client else "",
-    )
+    return Head(path, query, headers, repeated, remote)
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -168,7 +172,7 @@ async def _read(receive: Receive, limit: int) -> bytes:
         message = await receive()
 
 
-async def _linger(receive: Receive) -> None:
+async def linger(receive: Receive) -> None:
     """Throw away what is still being sent, for a moment: closing at once would reset the connection under the answer."""
     seen = 0
     try:

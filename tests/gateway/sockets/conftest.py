@@ -1,6 +1,7 @@
 """A real gateway on real sockets, without MLflow: model files in the store, a snapshot beside them, gunicorn in front.
 
-Every test here runs twice: against the lane on the `asgi` worker, and against Flask alone under `gthread`.
+Every test here runs three times: against the lane's own worker, against gunicorn's stock `asgi` worker, and against Flask
+alone under `gthread`.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ MAX_BODY = 200_000
 MAX_ROWS = 1_000
 SERVERS = {
     "lane": ["serving.asgi:app"],
+    "stock": ["-k", "asgi", "serving.asgi:app"],
     "flask": ["-k", "gthread", "--threads", "8", "serving.wsgi:app"],
 }
 
