@@ -9,23 +9,22 @@ from serving.resolver.demands import DemandFolder
 from serving.resolver.journal import Journal
 from serving.resolver.polling import Polling
 from serving.resolver.publishing import Publisher
+from serving.resolver.reading import Reading
 from serving.resolver.schedule import Key, Known, Outcome, live_demands
+from serving.resolver.sweep import Sweep
 from serving.snapshot_file import Heartbeat
 from stagedoor import names
 from stagedoor.domain.follow import follow, versions_in_use, wanted_versions
 from stagedoor.domain.intent import RegisteredModel
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
-from stagedoor.errors import RegistryError
+from stagedoor.errors import RegistryError, RegistryUnavailable
 from stagedoor.telemetry import get_logger
-
-Intent = dict[str, RegisteredModel | None]
-"""Models by name; None for one that is missing but not yet confirmed as gone."""
 
 
 class Read(Protocol):
-    """Reads all of the registry, or `partly` just the models that are served, which it is given. Raises RegistryError."""
+    """Reads a page of the registry and the models served, or without a sweep just these. Raises RegistryError."""
 
-    def __call__(self, served: frozenset[str], /, *, partly: bool) -> Intent:
+    def __call__(self, known: frozenset[str], served: frozenset[str], sweep: Sweep | None, /) -> Reading:
         """See read_registry."""
 
 
@@ -66,13 +65,13 @@ class Resolver:
         self._chance = chance
         self._log = get_logger()
         self._journal = Journal()
-        self._intent: Intent = {name: as_last_known(entry) for name, entry in publisher.snapshot.models.items()}
+        self._intent = {name: as_last_known(entry) for name, entry in publisher.snapshot.models.items()}
         self._demands: Mapping[Key, float] = {}
         self._live: frozenset[Key] = frozenset()
         self._dirty: set[str] = set()
-        self._reading: Future[Intent] | None = None
+        self._reading: Future[Reading] | None = None
+        self._sweep = Sweep()
         self._served = _served(publisher.snapshot)
-        self._asked = self._served
         self._jobs: dict[Key, Future[Outcome]] = {}
         self._next_try = float("-inf")
         self._fetched = False
@@ -109,45 +108,47 @@ class Resolver:
             return
         if self._publisher.nudged():
             self._polling.nudge()
-        scope = self._polling.begin(now, serving=bool(self._served))
+        scope = self._polling.begin(now, serving=bool(self._served), pages=self._sweep.pages)
         if scope is not None:
-            self._asked = self._served
-            self._reading = self._work.reader.submit(self._work.read, self._asked, partly=scope == "served")
+            sweep = self._sweep if scope == "page" else None
+            self._reading = self._work.reader.submit(self._work.read, frozenset(self._intent), self._served, sweep)
 
     def _collect_read(self, now: float) -> None:
         if self._reading is None or not self._reading.done():
             return
         reading, self._reading = self._reading, None
-        scope = self._polling.end(now)
         failure = reading.exception()
+        self._polling.end(now, well=failure is None)
         if failure is None:
-            self._understand(reading.result() if scope == "all" else self._completed(reading.result()))
+            self._understand(reading.result())
             self._beat(now, None)
-        elif isinstance(failure, RegistryError):
+            return
+        if not isinstance(failure, RegistryUnavailable):
+            self._sweep = Sweep()  # the next page may be what it is about
+        if isinstance(failure, RegistryError):
             self._beat(now, str(failure))
         else:
             self._log.error("reading_crashed", exc_info=failure)
             self._beat(now, "Reading the registry failed unexpectedly. The resolver's log says how.")
 
-    def _completed(self, intent: Intent) -> Intent:
-        """A partial read with what is known of the other models."""
-        return {**{name: model for name, model in self._intent.items() if name not in self._asked}, **intent}
-
-    def _understand(self, intent: Intent) -> None:
+    def _understand(self, reading: Reading) -> None:
         """Note which models are to be followed anew. A model that is gone, or another of the same name, is forgotten."""
-        for name, model in list(intent.items()):
+        for name, model in reading.models.items():
             before = self._intent.get(name)
-            if model is None:
-                intent[name] = before
-            elif model != before:
+            if model != before:
                 self._dirty.add(name)
                 if before is not None and before.created_at not in {0, model.created_at}:
                     self._forget(name)
-        for name in self._intent.keys() - intent.keys():
+        for name in self._intent.keys() & reading.gone:
             self._dirty.add(name)
             self._forget(name)
-        self._intent = intent
-        self._understood = True
+        now_known = {**self._intent, **reading.models}
+        self._intent = {name: model for name, model in now_known.items() if name not in reading.gone}
+        if reading.sweep is not None:
+            self._sweep = reading.sweep
+            self._understood = self._understood or not self._sweep.page
+        if not self._understood:
+            self._polling.go_on()
 
     def _forget(self, name: str) -> None:
         """The same version numbers will mean other files from now on; a preparation under way is of the old ones."""
@@ -228,7 +229,9 @@ class Resolver:
     # --- what follows from it ---
 
     def _publish(self, now: float) -> None:
-        first = self.snapshot.serial == 0 and self._understood
+        if not self._understood and not self.snapshot.models:
+            return  # the first of a large registry's pages are no snapshot for workers to begin with
+        first = self.snapshot.serial == 0
         if not self._dirty and not first:
             return
         serial = self.snapshot.serial + 1

@@ -4,14 +4,14 @@ import contextlib
 import itertools
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from mlflow.exceptions import RestException
 
-from stagedoor.domain.intent import ModelVersion
+from stagedoor.domain.intent import ModelVersion, RegisteredModel
 from stagedoor.errors import MissingArtifact, RegistryNotFound
 from stagedoor.registry.memory import MemoryRegistry
 from stagedoor.registry.mlflow_registry import MLflowRegistry
@@ -45,7 +45,7 @@ class RealMLflow:
         os.environ["MLFLOW_TRACKING_URI"] = url
         from mlflow import MlflowClient
 
-        self.registry = MLflowRegistry(url, timeout=30)
+        self.registry = MLflowRegistry(url, timeout=30, page_size=2)
         self._client = MlflowClient(url)
 
     def register(self, name: str, source: Path) -> str:
@@ -86,7 +86,7 @@ class RealMLflow:
 @pytest.fixture(params=["twin", "mlflow"])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     if request.param == "twin":
-        yield Twin()
+        yield Twin(page_size=2)
         return
     url = request.getfixturevalue("mlflow_url")
     for key in ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
@@ -116,6 +116,15 @@ def folder(tmp_path: Path) -> Callable[[Mapping[str, bytes]], Path]:
     return make
 
 
+def everything(registry: Registry, only: Collection[str] = ()) -> list[RegisteredModel]:
+    """The models of all pages, which have two each."""
+    pages = [registry.models(only)]
+    while pages[-1].next:
+        assert len(pages[-1].models) == 2 or only
+        pages.append(registry.models(only, pages[-1].next))
+    return [model for page in pages for model in page.models]
+
+
 Folder = Callable[[Mapping[str, bytes]], Path]
 SMALL = {"MLmodel": b"flavors: {}\n"}
 
@@ -126,7 +135,7 @@ def test_a_search_shows_aliases_tags_stages_and_the_newest_version(world: World,
     world.set_alias(name, "challenger", "3")
     world.set_tag(name, "stagedoor.traffic", "champion=90,challenger=10")
     world.set_stage(name, "1", "Production")
-    found = {model.name: model for model in world.registry.models()}[name]
+    found = {model.name: model for model in everything(world.registry)}[name]
     assert versions == ["1", "2", "3"]
     assert found.aliases == {"champion": "2", "challenger": "3"}
     assert found.tags == {"stagedoor.traffic": "champion=90,challenger=10"}
@@ -138,7 +147,7 @@ def test_a_search_shows_aliases_tags_stages_and_the_newest_version(world: World,
 def test_models_come_ordered_by_name(world: World, name: str, folder: Folder) -> None:
     for suffix in ("-b", "-a", "-c"):
         world.register(name + suffix, folder(SMALL))
-    found = [model.name for model in world.registry.models() if model.name.startswith(name)]
+    found = [model.name for model in everything(world.registry) if model.name.startswith(name)]
     assert found == [name + "-a", name + "-b", name + "-c"]
 
 
@@ -147,9 +156,10 @@ def test_a_few_models_can_be_read_by_name(world: World, name: str, folder: Folde
         world.register(name + suffix, folder(SMALL))
 
     def read(*suffixes: str) -> list[str]:
-        return [model.name for model in world.registry.models([name + suffix for suffix in suffixes])]
+        return [model.name for model in everything(world.registry, [name + suffix for suffix in suffixes])]
 
     assert read("-c", "-a", "-absent") == [name + "-a", name + "-c"]
+    assert read("-c", "-b", "-a") == [name + "-a", name + "-b", name + "-c"]
     assert read(" caf\u00e9 & co") == [name + " caf\u00e9 & co"]
     assert read("-a", " o'clock") == [name + " o'clock", name + "-a"]
     assert read("-absent") == []
@@ -163,7 +173,7 @@ def test_a_moved_alias_shows_at_the_next_read(world: World, name: str, folder: F
     assert world.registry.model(name).aliases == {"champion": "1"}
     world.set_alias(name, "champion", "2")
     assert world.registry.model(name).aliases == {"champion": "2"}
-    assert {model.name: model for model in world.registry.models()}[name].aliases == {"champion": "2"}
+    assert {model.name: model for model in everything(world.registry)}[name].aliases == {"champion": "2"}
 
 
 def test_deleted_aliases_and_tags_are_gone(world: World, name: str, folder: Folder) -> None:
@@ -190,14 +200,14 @@ def test_a_deleted_version_takes_its_aliases_along_and_leaves_its_number(world: 
 def test_a_model_without_versions_is_listed(world: World, name: str, folder: Folder) -> None:
     world.register(name, folder(SMALL))
     world.delete_version(name, "1")
-    found = {model.name: model for model in world.registry.models()}[name]
+    found = {model.name: model for model in everything(world.registry)}[name]
     assert (found.aliases, found.stages, found.newest) == ({}, {}, None)
 
 
 def test_a_deleted_model_is_not_found(world: World, name: str, folder: Folder) -> None:
     world.register(name, folder(SMALL))
     world.delete_model(name)
-    assert name not in {model.name for model in world.registry.models()}
+    assert name not in {model.name for model in everything(world.registry)}
     with pytest.raises(RegistryNotFound):
         world.registry.model(name)
 

@@ -15,6 +15,7 @@ from serving.resolver.publishing import Publisher
 from serving.resolver.reading import read_registry
 from serving.resolver.resolver import Resolver, Work
 from serving.resolver.schedule import Outcome
+from serving.resolver.sweep import Sweep
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import Route
 from stagedoor.errors import RegistryNotFound, RegistryUnavailable
@@ -40,6 +41,7 @@ changes = st.one_of(
     st.tuples(st.just("delete model"), st.sampled_from(NAMES)),
 )
 rough_changes = changes | st.tuples(st.just("tag"), st.sampled_from(NAMES), st.sampled_from(BAD_TAGS))
+page_sizes = st.sampled_from([1, 250])
 events = st.sampled_from(["poll", "poll", "work", "die", "live", "restart"])
 
 
@@ -86,8 +88,8 @@ class Machine:
         work = Work(self.read, self.prepare, lambda _: frozenset(), self.reader, self.workers)
         self.resolver = Resolver(work, Publisher(self.paths), DemandFolder(self.paths.demand), 1.0)
 
-    def read(self, served: frozenset[str], /, *, partly: bool) -> Any:
-        return read_registry(self.registry, ("*",), served, partly=partly)
+    def read(self, known: frozenset[str], served: frozenset[str], sweep: Sweep | None, /) -> Any:
+        return read_registry(self.registry, ("*",), known, served, sweep)
 
     def prepare(self, name: str, version: str, had: VersionEntry) -> Outcome:
         try:
@@ -126,8 +128,9 @@ def change(registry: MemoryRegistry, what: tuple[Any, ...]) -> None:
     if kind == "register":
         registry.register(name, Path("unused"))
         return
-    models = {model.name: model for model in registry.models()}
-    if name not in models:
+    try:
+        registry.model(name)
+    except RegistryNotFound:
         return
     versions = [str(n) for n in range(1, 30) if (name, str(n)) in _all_versions(registry, name)]
     if kind == "unalias":
@@ -158,7 +161,7 @@ def _all_versions(registry: MemoryRegistry, name: str) -> set[tuple[str, str]]:
 
 
 def run(machine: Machine, history: list[Any]) -> None:
-    for event in [*BEGINNING, "poll", "work", *history]:
+    for event in [*BEGINNING, "poll", "work", "work", *history]:
         happen(machine, event)
 
 
@@ -189,10 +192,10 @@ def meaning(snapshot: Snapshot) -> dict[str, Any]:
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
-@given(st.lists(st.one_of(changes, events, events), max_size=40))
-def test_the_end_state_depends_only_on_the_final_registry(history: list[Any]) -> None:
+@given(st.lists(st.one_of(changes, events, events), max_size=40), page_sizes)
+def test_the_end_state_depends_only_on_the_final_registry(history: list[Any], page_size: int) -> None:
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        registry = MemoryRegistry()
+        registry = MemoryRegistry(page_size)
         machine = Machine(Path(first), registry)
         run(machine, history)
         fresh = Machine(Path(second), registry)
@@ -203,12 +206,13 @@ def test_the_end_state_depends_only_on_the_final_registry(history: list[Any]) ->
 @given(
     history=st.lists(st.one_of(rough_changes, events, events), max_size=40),
     broken=st.frozensets(st.tuples(st.sampled_from(NAMES), st.integers(1, 4).map(str)), max_size=4),
+    page_size=page_sizes,
 )
 def test_serials_and_epochs_only_grow_and_routes_name_ready_versions_alone(
-    history: list[Any], broken: frozenset[tuple[str, str]]
+    history: list[Any], broken: frozenset[tuple[str, str]], page_size: int
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        machine = Machine(Path(folder), MemoryRegistry(), broken)
+        machine = Machine(Path(folder), MemoryRegistry(page_size), broken)
         run(machine, history)
         machine.settle()
         assert any(entry.route for snapshot in machine.seen for entry in snapshot.models.values()) or broken
@@ -230,11 +234,11 @@ def test_serials_and_epochs_only_grow_and_routes_name_ready_versions_alone(
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
-@given(st.lists(rough_changes | st.sampled_from(["poll", "work"]), max_size=25))
-def test_no_change_of_anything_but_the_registry_moves_a_route(history: list[Any]) -> None:
+@given(st.lists(rough_changes | st.sampled_from(["poll", "work"]), max_size=25), page_sizes)
+def test_no_change_of_anything_but_the_registry_moves_a_route(history: list[Any], page_size: int) -> None:
     """Polls, restarts and a dead registry after the last change publish no other split."""
     with tempfile.TemporaryDirectory() as folder:
-        machine = Machine(Path(folder), MemoryRegistry())
+        machine = Machine(Path(folder), MemoryRegistry(page_size))
         run(machine, history)
         settled = machine.settle()
         for event in ("restart", "poll", "die", "poll", "work", "restart", "poll", "work", "live", "poll"):

@@ -15,6 +15,7 @@ from serving.resolver.preparing import Preparer
 from serving.resolver.publishing import Publisher
 from serving.resolver.reading import read_registry
 from serving.resolver.resolver import Resolver, Work
+from serving.resolver.sweep import Sweep
 from serving.resolver.wiring import only_one
 from serving.snapshot_file import demand_version, read_heartbeat, read_snapshot, request_nudge
 from serving.store import Store, folder_of
@@ -28,6 +29,7 @@ from stagedoor.errors import (
 )
 from stagedoor.paths import StatePaths
 from stagedoor.registry.memory import MemoryRegistry
+from stagedoor.registry.port import Page
 
 
 class AtOnce(Executor):
@@ -85,13 +87,13 @@ class World:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.paths = StatePaths(root / "state")
-        self.registry = MemoryRegistry()
+        self.registry = MemoryRegistry(page_size=3)
         self.probe = FakeProbe()
         self.now = 1_000_000.0
         self.patterns = ("*",)
         self.budget = 10**6
         self.workers: Executor = AtOnce()
-        self.reads: list[bool] = []
+        self.reads: list[str | None] = []
         self.start()
 
     def start(self) -> None:
@@ -101,9 +103,9 @@ class World:
         index = Index(self.paths.store / "index.json")
         preparer = Preparer(self.registry, store, index, self.probe, 10_000)
 
-        def read(served: frozenset[str], /, *, partly: bool) -> Any:
-            self.reads.append(partly)
-            return read_registry(self.registry, self.patterns, served, partly=partly)
+        def read(known: frozenset[str], served: frozenset[str], sweep: Sweep | None, /) -> Any:
+            self.reads.append(sweep and sweep.page)
+            return read_registry(self.registry, self.patterns, known, served, sweep)
 
         work = Work(read, preparer.prepare, store.evict, AtOnce(), self.workers)
         self.resolver = Resolver(work, Publisher(self.paths), DemandFolder(self.paths.demand), 1.0)
@@ -189,22 +191,79 @@ def test_an_empty_registry_is_published_too(world: World) -> None:
     assert world.settle() == Snapshot(1, {})
 
 
-def test_of_a_registry_that_is_slow_to_read_mostly_the_served_models_are_read(world: World) -> None:
-    """Each read lasts until the next tick, here half a second: a full one is due every five seconds."""
-    world.register("fraud", "one", "champion")
-    world.settle()
+def fill(world: World, *names: str) -> None:
+    """Models that nobody serves; three are on a page."""
+    for name in names:
+        world.register(name, "x")
+
+
+def test_of_a_registry_of_several_pages_each_poll_reads_one_and_the_served_models(world: World) -> None:
+    fill(world, *"abcdefgh")
+    world.register("zebra", "one", "champion")
+    world.settle(10)
+    assert world.live("zebra") == {"1": 10_000}
     del world.reads[:]
-    world.register("fraud", "two", "champion")
+    for version in ("2", "3", "4"):
+        world.register("zebra", version, "champion")
+        world.settle(2.5)
+        assert world.live("zebra") == {version: 10_000}
+    world.registry.set_alias("b", "champion", "1")
+    world.settle(4.5)
+    assert world.live("b") == {"1": 10_000}
+    assert set(world.reads) == {"", "3", "6"}
+    world.registry.delete_model("zebra")
     world.settle(1.5)
-    assert world.live() == {"2": 10_000}
-    world.register("fresh", "x", "champion")
-    world.settle(20)
-    assert world.live("fresh") == {"1": 10_000}
-    assert 3 <= world.reads.count(False) <= 6
-    assert world.reads.count(True) >= 10
-    world.registry.delete_model("fraud")
+    assert "zebra" not in world.resolver.snapshot.models
+
+
+def test_the_first_snapshot_waits_for_every_page(world: World) -> None:
+    fill(world, *"abcdefg")
+    found = set()
+    for _ in range(20):
+        world.now += 0.02
+        world.resolver.tick(world.now)
+        found.add(frozenset(world.resolver.snapshot.models))
+    assert found == {frozenset(), frozenset("abcdefg")}
+
+
+def test_a_model_that_slips_past_a_sweep_stays_and_one_that_is_gone_goes(world: World) -> None:
+    fill(world, *"abcdefgh")
+    world.settle(10)
+    while world.reads[-1] != "":
+        world.settle(0.5)
+    world.registry.delete_model("a")  # d moves to the page that has been read
+    seen = [set(world.settle(0.5).models) for _ in range(20)]
+    assert all("d" in models for models in seen)
+    assert seen[-1] == set("bcdefgh")
+
+
+def test_a_nudge_of_a_large_registry_reads_what_is_served_and_then_every_page_soon(world: World) -> None:
+    fill(world, *"abcdefg")
+    world.register("zebra", "one", "champion")
+    world.settle(10)
+    del world.reads[:]
+    request_nudge(world.paths)
+    for _ in range(20):
+        world.now += 0.02
+        world.resolver.tick(world.now)
+    assert world.reads[0] is None
+    assert sorted(page for page in world.reads[1:] if page is not None) == ["", "3", "6"]
+
+
+@pytest.mark.parametrize(("error", "then"), [(RegistryUnavailable("busy"), "6"), (RegistryGarbled("no such page"), "")])
+def test_after_a_failure_a_page_is_read_again_unless_it_may_be_the_cause(world: World, error: Any, then: str) -> None:
+    fill(world, *"abcdefgh")
+    world.settle(10)
+    while world.reads[-1] != "3":
+        world.settle(0.5)
+    world.registry.broken = error
+    del world.reads[:]
+    while not world.reads:
+        world.settle(0.5)
+    world.settle(0.5)
+    world.registry.broken = None
     world.settle(2)
-    assert set(world.resolver.snapshot.models) == {"fresh"}
+    assert world.reads[:2] == ["6", then]
 
 
 def test_the_epoch_is_the_serial_at_which_the_route_changed(world: World) -> None:
@@ -339,7 +398,7 @@ def test_a_deleted_model_is_dropped_once_the_registry_confirms_it(world: World) 
 def test_an_empty_list_that_the_registry_contradicts_wipes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.register("fraud", "one", "champion")
     before = world.settle()
-    monkeypatch.setattr(world.registry, "models", lambda only=(): ())
+    monkeypatch.setattr(world.registry, "models", lambda only=(), page="": Page(()))
     assert world.settle() == before
     heartbeat = read_heartbeat(world.paths.heartbeat)
     assert heartbeat is not None

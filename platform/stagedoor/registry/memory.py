@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
 from stagedoor.errors import MissingArtifact, RegistryError, RegistryNotFound
+from stagedoor.registry.port import Page
 
 
 @dataclass(slots=True)
@@ -28,7 +29,8 @@ class MemoryRegistry:
     While `broken` holds an error, every verb of the port raises it, as a dead or lying server would make it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, page_size: int = 125) -> None:
+        self._page_size = page_size
         self.broken: RegistryError | None = None
         self.fetches: list[tuple[str, str]] = []
         self._models: dict[str, _Model] = {}
@@ -37,11 +39,14 @@ class MemoryRegistry:
 
     # --- the port ---
 
-    def models(self, only: Collection[str] = ()) -> tuple[RegisteredModel, ...]:
+    def models(self, only: Collection[str] = (), page: str = "") -> Page:
         """See Registry."""
         with self._lock:
             self._fail_if_broken()
-            return tuple(self._view(name) for name in sorted(self._models) if not only or name in only)
+            found = [name for name in sorted(self._models) if not only or name in only]
+            begin = int(page or 0)
+            end = begin + self._page_size
+            return Page(tuple(map(self._view, found[begin:end])), str(end) if end < len(found) else "")
 
     def model(self, name: str) -> RegisteredModel:
         """See Registry."""

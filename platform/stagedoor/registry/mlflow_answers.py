@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
 from stagedoor.errors import RegistryGarbled
+from stagedoor.registry.port import Page
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -93,13 +94,14 @@ def _read(kind: type[T], body: bytes) -> T:
         ) from None
 
 
-def read_page(body: bytes) -> tuple[tuple[RegisteredModel, ...], str]:
-    """One page of a search, and the token of the next ("" after the last). `{}` is an empty page."""
+def read_page(body: bytes) -> Page:
+    """One page of a search. `{}` is an empty one."""
     page = _read(_Page, body)
     foreign = bool(page.model_extra) and "registered_models" not in page.model_fields_set
     if not page.registered_models and (page.next_page_token or foreign):
         raise RegistryGarbled("The registry's answer is not a page of models. Check that the address leads to MLflow.")
-    return tuple(map(_to_model, page.registered_models)), page.next_page_token
+    models = sorted(map(_to_model, page.registered_models), key=lambda model: model.name)
+    return Page(tuple(models), page.next_page_token)
 
 
 def read_model(body: bytes) -> RegisteredModel:

@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +16,13 @@ from stagedoor.domain.intent import ModelVersion, RegisteredModel
 from stagedoor.errors import RegistryDenied, RegistryGarbled, RegistryNotFound, RegistryUnavailable
 from stagedoor.registry import mlflow_answers as answers
 from stagedoor.registry.mlflow_artifacts import download
+from stagedoor.registry.port import Page
 
 MIB: Final = 1024 * 1024
 MAX_ANSWER: Final = 64 * MIB
-MAX_PAGES: Final = 200
-PAGE_SIZE: Final = 1000
+PAGE_SIZE: Final = 125
+"""Models; reading one page must not keep the server, or a poll, for long."""
+PAGES_KEPT: Final = 64
 MAX_FILTER: Final = 2000
 """Characters; longer ones could exceed what servers and proxies take as an address once they are percent-encoded."""
 FETCH_SECONDS: Final = 900.0
@@ -28,8 +32,6 @@ _CHUNK: Final = 256 * 1024
 _OK: Final = 200
 
 TokenSource = Callable[[], str | None]
-Page = tuple[bytes, tuple[RegisteredModel, ...], str]
-"""One page of a search: its bytes, what they say, and the token of the next page."""
 
 
 class _Bearer(AuthBase):
@@ -53,34 +55,29 @@ class MLflowRegistry:
     """
 
     def __init__(
-        self, url: str, *, timeout: float, token: TokenSource = lambda: None, max_artifact_bytes: int = 20_480 * MIB
+        self,
+        url: str,
+        *,
+        timeout: float,
+        token: TokenSource = lambda: None,
+        max_artifact_bytes: int = 20_480 * MIB,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         self._url = url.rstrip("/")
         self._timeout = timeout
         self._auth = _Bearer(token)
         self._max_artifact_bytes = max_artifact_bytes
         self._threads = threading.local()
-        self._pages: dict[str, dict[str, Page]] = {}
+        self._page_size = page_size
+        self._read_page = lru_cache(PAGES_KEPT)(answers.read_page)
 
     # --- the port ---
 
-    def models(self, only: Collection[str] = ()) -> tuple[RegisteredModel, ...]:
-        """See Registry. A page whose bytes are those of the last time is not parsed again."""
-        which = _filter(only)
-        found: dict[str, RegisteredModel] = {}
-        pages: dict[str, Page] = {}
-        token = ""
-        while token not in pages:
-            if len(pages) == MAX_PAGES:
-                raise RegistryGarbled(f"The registry answers more than {MAX_PAGES} pages of models.")
-            page = self._page(which, token)
-            pages[token] = page
-            found.update((model.name, model) for model in page[1])
-            token = page[2]
-            if not token:
-                self._pages = {"": self._pages.get("", {}), which: pages}
-                return tuple(found[name] for name in sorted(found) if not only or name in only)
-        raise RegistryGarbled("The registry's pages of models lead in a circle.")
+    def models(self, only: Collection[str] = (), page: str = "") -> Page:
+        """See Registry. A page whose bytes are known is not parsed again."""
+        params = {"max_results": str(self._page_size), "filter": _filter(only), "page_token": page}
+        found = self._read_page(self._get("registered-models/search", {key: text for key, text in params.items() if text}))
+        return replace(found, models=tuple(model for model in found.models if model.name in only)) if only else found
 
     def model(self, name: str) -> RegisteredModel:
         """See Registry."""
@@ -111,13 +108,6 @@ class MLflowRegistry:
         self._ask("POST", "/api/2.0/mlflow/model-versions/set-tag", json=tag)
 
     # --- inside ---
-
-    def _page(self, which: str, token: str) -> Page:
-        params = {"max_results": str(PAGE_SIZE)}
-        params |= {key: text for key, text in (("filter", which), ("page_token", token)) if text}
-        body = self._get("registered-models/search", params)
-        before = self._pages.get(which, {}).get(token)
-        return before if before is not None and before[0] == body else (body, *answers.read_page(body))
 
     def _get(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._ask("GET", f"/api/2.0/mlflow/{path}", params=params)

@@ -1,10 +1,19 @@
 """What Stagedoor asks of a model registry. One contract suite runs over every implementation."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some models, ordered by name; `next` names the page that follows, and is empty after the last."""
+
+    models: tuple[RegisteredModel, ...]
+    next: str = ""
 
 
 class Registry(Protocol):
@@ -14,10 +23,12 @@ class Registry(Protocol):
     sense) or RegistryDenied (our token does not do), and never waits without a bound.
     """
 
-    def models(self, only: Collection[str] = ()) -> tuple[RegisteredModel, ...]:
-        """All registered models, or those of the names in `only` if there are any, ordered by name.
+    def models(self, only: Collection[str] = (), page: str = "") -> Page:
+        """One page of all registered models, or of those of the names in `only` if there are any.
 
-        Reading a few of many is cheap for the server; a name that does not exist is left out.
+        The pages of one search follow each other by name. A model deleted before the next page is read moves those behind
+        it forward, so that one of them is on no page. Reading a few of many is cheap for the server; a name that does not
+        exist is left out.
         """
 
     def model(self, name: str) -> RegisteredModel:
