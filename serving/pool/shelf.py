@@ -99,8 +99,7 @@ class Shelf:
             self._protected = protected
             for mapping in (self._loaded, self._failures):
                 for key in [key for key in mapping if key not in known]:
-                    del mapping[key]
-                    self._dropped = True
+                    self._dropped |= has_cycles(mapping.pop(key))
 
     def fetch(self, key: Key, memory_bytes: int) -> Future[Version]:
         """The version, now or once it is loaded; one load at a time for each key.
@@ -167,12 +166,17 @@ class Shelf:
                     "STAGEDOOR_MEMORY_BUDGET_MIB or serve fewer versions."
                 )
             for other in leaving:
-                del self._loaded[other]
-            dropped, self._dropped = self._dropped or bool(leaving), False
+                self._dropped |= has_cycles(self._loaded.pop(other))
+            dropped, self._dropped = self._dropped, False
         for other in leaving:
             self._log.info("version_evicted", model=other.name, version=other.version)
         if dropped:
             reclaim()
+
+
+def has_cycles(dropped: object) -> bool:
+    """Whether what was dropped may need the collector: an ONNX session goes with its last reference, others may not."""
+    return isinstance(dropped, Version) and dropped.flavor != "onnx"
 
 
 def choose_evictions(
