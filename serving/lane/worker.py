@@ -31,7 +31,7 @@ DRAIN_SECONDS: Final = 1.0
 
 def wire_form(version: tuple[int, int], reply: Reply, *, close: bool) -> bytes:
     """An answer as it goes over the wire."""
-    first, last = reply.headers[:-1], reply.headers[-1]  # the last one is the request id: no other answer has it
+    first, last = reply.headers[:-1], reply.headers[-1]  # in a good answer the last one is the request id
     return b"".join(
         (
             _start(version, reply.status),

@@ -1,7 +1,7 @@
 """What the garbage collector walks through.
 
 Frameworks and models are hundreds of thousands of objects that stay. Walking through them again and again while requests make
-new ones was measured at a third of a request's CPU, and at most of its tail; so they are set aside as soon as they are loaded.
+new ones costs CPU and holds up whoever is being answered; so they are set aside as soon as they are loaded.
 """
 
 import gc

@@ -65,7 +65,7 @@ class OnnxPredictor:
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self.session = session
-        # What InferenceSession.run calls once it has checked the feeds again in Python, at half the cost of a small model.
+        # What InferenceSession.run calls once it has checked the feeds again in Python.
         self._run = session._sess.run  # noqa: SLF001  there is no public way past those checks
         self._feeds = tuple(_Feed(node.name, _ORT_TYPES.get(node.type), _rank(node.shape)) for node in session.get_inputs())
         self._only = self._feeds[0] if len(self._feeds) == 1 else None
