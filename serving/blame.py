@@ -4,8 +4,8 @@ import traceback
 from pathlib import PurePath
 from typing import Final
 
-from serving.problems import code_of
 from stagedoor.errors import InvalidOutput, ModelFailed, PredictionTimeout, Rejected, Unserved
+from stagedoor.problems import code_of
 
 __all__ = ["cause_of", "code_of", "outcome_of"]
 

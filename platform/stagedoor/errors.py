@@ -14,7 +14,8 @@ StagedoorError
 │   ├── PermissionDenied        a good token without the right
 │   ├── TooManyAttempts         too many bad tokens from one address
 │   ├── NotAcceptable           an answer form the protocol does not have
-│   └── ModelNotFound           nothing of that name that this caller may see
+│   ├── ModelNotFound           nothing of that name that this caller may see
+│   └── Conflict                it does not go together with what is under way
 ├── Unserved                a sound request that could not be answered
 │   ├── NotReady                the gateway has no snapshot yet
 │   ├── VersionNotReady         the version is still being fetched or loaded
@@ -35,7 +36,13 @@ StagedoorError
 │   ├── RegistryUnavailable     no answer, or a failing one
 │   ├── RegistryGarbled         an answer that makes no sense
 │   ├── RegistryDenied          it refuses our token
-│   └── RegistryNotFound        it says there is no such thing
+│   ├── RegistryNotFound        it says there is no such thing
+│   └── RegistryConflict        what was to be changed is not what it was
+├── ControlError            a rollout cannot be decided or written down
+│   ├── LedgerUnavailable       the ledger gives no answer
+│   ├── LedgerTampered          a row is not what was written
+│   ├── LeaseLost               another controller has taken over
+│   └── EvidenceUnavailable     nobody could say how the versions do
 ├── InvalidTag              a tag that does not say what it should
 └── ConfigurationError      cannot start like this
     └── PortTaken               somebody else listens there
@@ -205,6 +212,17 @@ class ModelNotFound(Rejected):
         return f"There is no model {self.ref} that you may use. Check the name, and that the alias or version exists in MLflow."
 
 
+class Conflict(Rejected):
+    """What is asked for does not go together with what is under way. `reason` says what is, and what to do first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 # --- Unserved ---------------------------------------------------------------------------------------------------------
 
 
@@ -354,6 +372,40 @@ class RegistryDenied(RegistryError):
 
 class RegistryNotFound(RegistryError):
     """MLflow itself says, in its own words, that there is no such thing."""
+
+
+class RegistryConflict(RegistryError):
+    """Somebody else changed it in between. Theirs stands."""
+
+
+# --- ControlError -----------------------------------------------------------------------------------------------------
+
+
+class ControlError(StagedoorError):
+    """The control plane cannot go on just now. What is live stays live; `reason` is one sentence."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class LedgerUnavailable(ControlError):
+    """The ledger's database gives no answer, or a failing one."""
+
+
+class LedgerTampered(ControlError):
+    """A row of the ledger does not fit its hash, or the one before it."""
+
+
+class LeaseLost(ControlError):
+    """Another controller holds a newer lease: nothing that this one decided may be carried out."""
+
+
+class EvidenceUnavailable(ControlError):
+    """Neither the gateways nor Prometheus could tell how the versions do."""
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------

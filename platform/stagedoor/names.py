@@ -6,6 +6,8 @@ from typing import Final
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 PRODUCTION: Final = "Production"
+ARM_CANDIDATE: Final = "candidate"
+"""Name of the arm on trial in a rollout: no alias, so that no name can be asked for it."""
 STAGES: Final = ("None", "Staging", "Production", "Archived")
 
 # Tags of a registered model: a person's control surface in the MLflow UI.
@@ -13,9 +15,22 @@ TAG_PREFIX: Final = "stagedoor."
 TAG_TRAFFIC: Final = "stagedoor.traffic"
 TAG_STICKY: Final = "stagedoor.sticky"
 TAG_ROUTE: Final = "stagedoor.route"
+TAG_ROLLOUT: Final = "stagedoor.rollout"
+TAG_SHADOW: Final = "stagedoor.shadow"
+TAG_SHIELD: Final = "stagedoor.shield"
+TAG_APPROVAL: Final = "stagedoor.approval"
+TAG_CONTROL: Final = "stagedoor.control"
+TAG_DRILL: Final = "stagedoor.drill"
+TAG_GATE_PREFIX: Final = "stagedoor.gate."
+"""On a model: a gate's settings. On a version: what the gate found."""
+TAG_BY_PREFIX: Final = "stagedoor.by."
+"""Followed by an alias or stage: who moved it last, and when, as the guarded MLflow server saw it."""
 
 # Tags of a model version: what Stagedoor found out about it.
 TAG_SHA256: Final = "stagedoor.sha256"
+TAG_VERDICT: Final = "stagedoor.verdict"
+TAG_APPROVED: Final = "stagedoor.approved"
+TAG_SEMVER: Final = "semver"
 
 # Headers in and out.
 HEADER_REQUEST_ID: Final = "X-Request-Id"
@@ -23,6 +38,12 @@ HEADER_MODEL_NAME: Final = "X-Model-Name"
 HEADER_MODEL_VERSION: Final = "X-Model-Version"
 HEADER_MODEL_ARM: Final = "X-Model-Arm"
 HEADER_ROUTE_EPOCH: Final = "X-Route-Epoch"
+HEADER_SHIELDED_FROM: Final = "X-Model-Shielded-From"
+"""The version that failed, where another answered in its place."""
+HEADER_COHORT: Final = "X-Stagedoor-Cohort"
+"""Who sends it takes part in the drill of that name."""
+HEADER_EXPECTED_VERSION: Final = "X-Stagedoor-Expected-Version"
+"""On a move of an alias: the version it must still name; empty for none. Else the guarded MLflow server answers 412."""
 
 # Claims and roles of a token.
 CLAIM_ROLES: Final = "roles"
@@ -36,6 +57,10 @@ ROLE_ADMIN: Final = "admin"
 # Metrics (Prometheus naming: unit and `_total` as suffix).
 METRIC_ASSIGNED: Final = "stagedoor_assigned_total"
 METRIC_PREDICTIONS: Final = "stagedoor_predictions_total"
+METRIC_SLOW: Final = "stagedoor_slow_predictions_total"
+METRIC_USERS: Final = "stagedoor_user_outcomes_total"
+METRIC_SHADOW: Final = "stagedoor_shadow_predictions_total"
+METRIC_SHIELDED: Final = "stagedoor_shielded_predictions_total"
 METRIC_DURATION: Final = "stagedoor_prediction_duration_seconds"
 METRIC_ERRORS: Final = "stagedoor_prediction_errors_total"
 METRIC_REJECTED: Final = "stagedoor_rejected_requests_total"

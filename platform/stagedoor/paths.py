@@ -56,6 +56,26 @@ class StatePaths:
         return self.root / "serving" / "metrics"
 
     @property
+    def units(self) -> Path:
+        """Folder of shared bitmaps: which units of a sticky split have been counted."""
+        return self.root / "serving" / "units"
+
+    @property
+    def control(self) -> Path:
+        """The control plane's own folder: ledger, lease, copies of versions under examination."""
+        return self.root / "control"
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger, where no other database is named."""
+        return self.control / "ledger.db"
+
+    @property
+    def lease(self) -> Path:
+        """Locked by the one controller of this machine that decides."""
+        return self.control / "lease"
+
+    @property
     def mlflow(self) -> Path:
         """Database and artifacts of the MLflow server that `stagedoor up` starts."""
         return self.root / "mlflow"

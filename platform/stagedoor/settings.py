@@ -3,6 +3,7 @@
 `docs/configuration.md` is generated from the fields' descriptions.
 """
 
+import socket
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,6 +41,38 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(None, description="Secret of MLflow webhooks, which then count as nudges.")
     nudge_urls: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
         (), description="`/nudge` addresses of gateways, told by the guarded MLflow server that the registry has changed."
+    )
+
+    follow: Literal["aliases", "route"] = Field(
+        "aliases",
+        description="What the gateway serves: what the aliases name (`aliases`), or what a controller decided (`route`).",
+    )
+    node_name: str = Field("", description="Name of this machine among several gateways. By default its host name.")
+    controller_url: AnyHttpUrl | None = Field(
+        None, description="Where this gateway's controller answers, for those who ask it."
+    )
+
+    # --- deciding about promotions ---
+    gateways: Annotated[tuple[AnyHttpUrl, ...], NoDecode] = Field(
+        (AnyHttpUrl("http://127.0.0.1:8000"),), description="Addresses of the gateways that the controller watches."
+    )
+    ledger_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the ledger's database. By default SQLite in the state folder."
+    )
+    prometheus_url: AnyHttpUrl | None = Field(
+        None, description="Prometheus server to take evidence from. By default the gateways' own counters are read."
+    )
+    rollout: str = Field("canary", description="Strategy of models without the tag `stagedoor.rollout`, written as there.")
+    rollback_window_seconds: float = Field(
+        3600.0, ge=0, description="A version that was live within this time returns at once, without a canary."
+    )
+    gate_timeout_seconds: float = Field(120.0, gt=0, description="Time allowed for a version to load and answer in the gates.")
+    gate_memory_mib: int = Field(2048, gt=0, description="Memory a version may take in the gates.")
+    webhook_url: AnyHttpUrl | None = Field(
+        None, description="The controller's `/webhooks/mlflow` as MLflow reaches it; registered there at start."
+    )
+    notify_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Apprise addresses told of promotions, rollbacks and refusals (extra `notify`)."
     )
 
     # --- answering requests ---
@@ -89,7 +122,21 @@ class Settings(BaseSettings):
     token_leeway_seconds: int = Field(60, ge=0, le=300, description="Clock skew that is forgiven.")
     bad_tokens_per_minute: int = Field(20, gt=0, description="Bad tokens from one address before it gets 429.")
 
-    @field_validator("models", "nudge_urls", "onnx_providers", "token_public_keys", "token_algorithms", mode="before")
+    @property
+    def node(self) -> str:
+        """The name of this machine among several gateways."""
+        return self.node_name or socket.gethostname()
+
+    @field_validator(
+        "models",
+        "nudge_urls",
+        "gateways",
+        "notify_urls",
+        "onnx_providers",
+        "token_public_keys",
+        "token_algorithms",
+        mode="before",
+    )
     @classmethod
     def _split_at_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

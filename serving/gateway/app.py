@@ -6,7 +6,6 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 from werkzeug.routing import RequestRedirect
 
 from serving import metrics
-from serving import problems as table
 from serving.blame import cause_of
 from serving.gateway import docs, models, nudge, predictions, problem_pages, status
 from serving.gateway.access import EXTENSION
@@ -15,9 +14,11 @@ from serving.gateway.node import NodeReader
 from serving.gateway.scrape import export_metrics
 from serving.gateway.services import Services
 from serving.gateway.target import checked_path
+from serving.problems import reply_for
 from serving.targets import is_predict_path
 from serving.trace import request_id_from, trace_id_from
 from stagedoor import names
+from stagedoor import problems as table
 from stagedoor.errors import BodyTooLarge, MalformedHeader, StagedoorError
 from stagedoor.telemetry import get_logger
 
@@ -78,7 +79,7 @@ def _answer_problem(error: Exception) -> Response:
     if table.problem_of(told) is table.INTERNAL:
         get_logger().error("request failed", method=request.method, rule=str(request.url_rule), cause=cause_of(error))
     metrics.REJECTED.labels(table.code_of(told)).inc()
-    reply = table.reply_for(told, g.request_id, open_inference=request.path.startswith("/v2"))
+    reply = reply_for(told, g.request_id, open_inference=request.path.startswith("/v2"))
     return from_reply(reply)
 
 

@@ -8,8 +8,8 @@ from flask import Blueprint, Response, redirect, render_template
 
 from serving.gateway.answers import json_answer
 from serving.gateway.openapi import document
-from serving.problems import RouteNotFound
 from stagedoor import __version__
+from stagedoor.problems import RouteNotFound
 
 views = Blueprint("docs", __name__)
 

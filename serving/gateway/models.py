@@ -8,7 +8,6 @@ from flask import Blueprint, Response, request
 from serving.gateway.access import check_read, check_reader, current_principal, services
 from serving.gateway.answers import json_answer
 from serving.gateway.services import LiveModel, LoadedVersion, View
-from serving.problems import MethodNotAllowed
 from serving.targets import INVOCATIONS, simple_ref
 from serving.values import TensorSpec
 from stagedoor import __version__
@@ -16,6 +15,7 @@ from stagedoor.auth.permissions import may_see
 from stagedoor.domain.refs import ModelRef, check_name, check_version
 from stagedoor.domain.snapshot import ModelEntry
 from stagedoor.errors import ModelNotFound, NotReady
+from stagedoor.problems import MethodNotAllowed
 
 views = Blueprint("models", __name__)
 

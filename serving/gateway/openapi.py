@@ -10,8 +10,8 @@ from marshmallow import Schema
 
 from serving.gateway import schemas
 from serving.gateway.openapi_examples import EXAMPLES
-from serving.problems import MEDIA_TYPE
 from stagedoor import __version__, names
+from stagedoor.problems import MEDIA_TYPE
 
 PREDICT: Final = "Predictions"
 SIMPLE: Final = "Simple API"

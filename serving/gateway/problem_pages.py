@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, render_template
 
 from serving.gateway.docs import html_answer
-from serving.problems import BY_CODE, RouteNotFound
+from stagedoor.problems import BY_CODE, RouteNotFound
 
 views = Blueprint("problem_pages", __name__)
 

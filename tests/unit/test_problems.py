@@ -5,9 +5,9 @@ import inspect
 import orjson
 import pytest
 
-from serving import problems
-from serving.problems import BY_CODE, INTERNAL, PROBLEMS, code_of, reply_for
-from stagedoor import errors
+from serving.problems import reply_for
+from stagedoor import errors, problems
+from stagedoor.problems import BY_CODE, INTERNAL, PROBLEMS, code_of
 
 
 def leaves(kind: type[Exception]) -> set[type[Exception]]:
@@ -30,6 +30,7 @@ EXAMPLES: tuple[tuple[Exception, str, int], ...] = (
     (errors.TooManyAttempts(17), "too_many_attempts", 429),
     (errors.NotAcceptable("There is no XML here."), "not_acceptable", 406),
     (errors.ModelNotFound("fraud"), "model_not_found", 404),
+    (errors.Conflict("A rollout is under way."), "conflict", 409),
     (problems.RouteNotFound(), "route_not_found", 404),
     (problems.MethodNotAllowed(("GET", "HEAD")), "method_not_allowed", 405),
     (problems.MalformedRequest(), "request_malformed", 400),
@@ -51,6 +52,11 @@ EXAMPLES: tuple[tuple[Exception, str, int], ...] = (
     (errors.RegistryGarbled("HTML came."), "registry_garbled", 502),
     (errors.RegistryDenied("401 came."), "registry_denied", 502),
     (errors.RegistryNotFound("No such model."), "registry_not_found", 404),
+    (errors.RegistryConflict("It was moved."), "registry_conflict", 409),
+    (errors.LedgerUnavailable("No answer."), "ledger_unavailable", 503),
+    (errors.LedgerTampered("Row 3."), "ledger_tampered", 500),
+    (errors.LeaseLost("Another."), "lease_lost", 503),
+    (errors.EvidenceUnavailable("No answer."), "evidence_unavailable", 503),
     (errors.InvalidTag("stagedoor.traffic", "does not add up"), "invalid_tag", 422),
     (errors.PortTaken("the gateway", 8000, "--gateway-port"), "port_taken", 500),
 )

@@ -93,14 +93,52 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
+class Rolling:
+    """A version that takes over machine by machine: the `nodes` (STAGEDOOR_NODE_NAME) that have it already."""
+
+    version: str
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """A fault put into the candidate arm, for requests of one `cohort` (header X-Stagedoor-Cohort) alone.
+
+    Requests outside the cohort go to the stable arm. A share `rate` (0 to 1) of the cohort's requests to the candidate
+    suffers it, until `until` (seconds since the epoch); from then on all go to the stable arm.
+    """
+
+    fault: Literal["error", "latency", "nan"]
+    rate: float
+    cohort: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """The effective split of one model at one epoch. The first arm is the stable one; it takes what the others leave."""
+    """The effective split of one model at one epoch. The first arm is the stable one; it takes what the others leave.
+
+    The rest comes from a controller only. `aliases` are the names it answers for, and the versions they mean; `watched`
+    asks for outcomes counted by epoch; `slow_seconds` is what counts as slow; `warm` are versions kept in memory beside the
+    arms, so that going back to them takes no time; `shield` lets the stable version answer where another fails; `mirror` is
+    a version that gets a copy of each request; `rolling` and `drill` see there. `by` is who asked for it.
+    """
 
     epoch: int
     arms: tuple[Arm, ...]
     salt: bytes
     sticky: Sticky | None = None
     reason: str = ""
+    by: str = ""
+    issued: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
+    watched: bool = False
+    slow_seconds: float | None = None
+    warm: tuple[str, ...] = ()
+    shield: bool = False
+    mirror: str | None = None
+    rolling: Rolling | None = None
+    drill: Drill | None = None
 
     def __post_init__(self) -> None:
         if not self.arms or sum(arm.weight for arm in self.arms) != WHOLE or any(arm.weight < 0 for arm in self.arms):
@@ -110,6 +148,14 @@ class Route:
     def stable(self) -> Arm:
         """The arm that answers when nothing else says so."""
         return self.arms[0]
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """Every version that this route needs in memory."""
+        others = {*self.warm, *(version for _, version in self.aliases)}
+        others |= {self.mirror} if self.mirror else set()
+        others |= {self.rolling.version} if self.rolling else set()
+        return frozenset({arm.version for arm in self.arms} | others)
 
     def same_split(self, other: "Route") -> bool:
         """Whether both send every unit to the same version."""

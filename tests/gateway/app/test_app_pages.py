@@ -8,7 +8,7 @@ import pytest
 from serving.gateway import schemas
 from serving.gateway.openapi import OPERATIONS, document
 from serving.gateway.openapi_examples import EXAMPLES
-from serving.problems import BY_CODE
+from stagedoor.problems import BY_CODE
 
 UNDOCUMENTED = {"/", "/problems", "/docs/<file>"}
 

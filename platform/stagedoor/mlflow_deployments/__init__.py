@@ -1,0 +1,1 @@
+"""`mlflow deployments -t stagedoor:URL`: the door for CI pipelines."""
