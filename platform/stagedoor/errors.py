@@ -12,6 +12,7 @@ StagedoorError
 │   ├── TokenInvalid            no token, or one that proves nothing
 │   ├── TokenExpired            it was a good token once
 │   ├── PermissionDenied        a good token without the right
+│   ├── OwnApproval             the second person would be the first
 │   ├── TooManyAttempts         too many bad tokens from one address
 │   ├── NotAcceptable           an answer form the protocol does not have
 │   ├── ModelNotFound           nothing of that name that this caller may see
@@ -177,6 +178,13 @@ class PermissionDenied(Rejected):
 
     def __str__(self) -> str:
         return f"This token may not {self.action}. It needs one of the roles: {', '.join(self.roles)}."
+
+
+class OwnApproval(Rejected):
+    """The model wants a second person's approval, and this one is the first."""
+
+    def __str__(self) -> str:
+        return "Who promotes a version of this model does not approve it as well. Ask another promoter to approve it."
 
 
 class TooManyAttempts(Rejected):

@@ -119,6 +119,12 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = MappingProxyType(
             "Permission denied",
             "The token is good but lacks a role; `roles` lists those that would do.",
         ),
+        errors.OwnApproval: Problem(
+            "own_approval",
+            403,
+            "A second person is needed",
+            "The tag stagedoor.approval asks for two people. Let another promoter approve the version.",
+        ),
         errors.TooManyAttempts: Problem(
             "too_many_attempts", 429, "Too many bad tokens", "Wait for `retry_after` seconds, and send a good token."
         ),

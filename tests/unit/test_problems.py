@@ -27,6 +27,7 @@ EXAMPLES: tuple[tuple[Exception, str, int], ...] = (
     (errors.TokenInvalid("signature of kid 4711 is wrong"), "token_invalid", 401),
     (errors.TokenExpired(), "token_expired", 401),
     (errors.PermissionDenied("predict", ["predictor"]), "permission_denied", 403),
+    (errors.OwnApproval(), "own_approval", 403),
     (errors.TooManyAttempts(17), "too_many_attempts", 429),
     (errors.NotAcceptable("There is no XML here."), "not_acceptable", 406),
     (errors.ModelNotFound("fraud"), "model_not_found", 404),
