@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
-from stagedoor.errors import MissingArtifact, RegistryError, RegistryNotFound
-from stagedoor.registry.port import Page
+from stagedoor.errors import MissingArtifact, RegistryConflict, RegistryError, RegistryNotFound
+from stagedoor.registry.port import ANY, Anything, Page
 
 
 @dataclass(slots=True)
@@ -24,20 +24,22 @@ class _Model:
 
 
 class MemoryRegistry:
-    """A registry in this process. The verbs beyond the port do what people do in MLflow's UI.
+    """A registry in this process. The verbs beyond the ports do what people do in MLflow's UI.
 
-    While `broken` holds an error, every verb of the port raises it, as a dead or lying server would make it.
+    While `broken` holds an error, every verb of the ports raises it, as a dead or lying server would make it. `runs` maps
+    a run to its metrics.
     """
 
     def __init__(self, page_size: int = 125) -> None:
         self._page_size = page_size
         self.broken: RegistryError | None = None
         self.fetches: list[tuple[str, str]] = []
+        self.runs: dict[str, dict[str, float]] = {}
         self._models: dict[str, _Model] = {}
         self._created = 0
         self._lock = threading.RLock()
 
-    # --- the port ---
+    # --- Registry ---
 
     def models(self, only: Collection[str] = (), page: str = "") -> Page:
         """See Registry."""
@@ -71,16 +73,53 @@ class MemoryRegistry:
             raise MissingArtifact("The version has no files. Log the model again.")
         shutil.copytree(source, into, symlinks=True, dirs_exist_ok=True)
 
-    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
-        """See Registry."""
+    # --- RegistryWriter ---
+
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None) -> None:
+        """See RegistryWriter."""
+        with self._lock:
+            self._fail_if_broken()
+            current = self._find(name).aliases.get(alias)
+            if expected is not ANY and current not in {version, expected}:
+                raise RegistryConflict("The alias has been moved by somebody else in between.")
+            if version is None:
+                self.delete_alias(name, alias)
+            else:
+                self.set_alias(name, alias, version)
+
+    def tag_model(self, name: str, key: str, value: str | None) -> None:
+        """See RegistryWriter."""
+        with self._lock:
+            self._fail_if_broken()
+            self.set_tag(name, key, value)
+
+    def tag_version(self, name: str, version: str, key: str, value: str | None) -> None:
+        """See RegistryWriter."""
         with self._lock:
             self._fail_if_broken()
             found = self._find_version(name, version)
-            self._models[name].versions[version] = replace(found, tags={**found.tags, key: value})
+            tags = {other: text for other, text in found.tags.items() if other != key}
+            if value is not None:
+                tags[key] = value
+            self._models[name].versions[version] = replace(found, tags=tags)
+
+    def move_stage(self, name: str, version: str, stage: str) -> None:
+        """See RegistryWriter."""
+        with self._lock:
+            self._fail_if_broken()
+            self.set_stage(name, version, stage)
+
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """See RegistryWriter."""
+        with self._lock:
+            self._fail_if_broken()
+            if run_id not in self.runs:
+                raise RegistryNotFound("The registry has no such run.")
+            return dict(self.runs[run_id])
 
     # --- what people do ---
 
-    def register(self, name: str, source: Path, tags: Mapping[str, str] | None = None) -> str:
+    def register(self, name: str, source: Path, tags: Mapping[str, str] | None = None, run_id: str | None = None) -> str:
         """Add a version (and the model, if new) whose files lie in the folder `source`; return its number."""
         with self._lock:
             if name not in self._models:
@@ -89,7 +128,7 @@ class MemoryRegistry:
             model = self._models[name]
             model.last += 1
             version = str(model.last)
-            model.versions[version] = ModelVersion(name, version, str(source), tags=dict(tags or {}))
+            model.versions[version] = ModelVersion(name, version, str(source), run_id, dict(tags or {}))
             model.stages[version] = "None"
             return version
 

@@ -64,6 +64,23 @@ class _OneVersion(_Answer):
     model_version: _Version
 
 
+class _Metric(_Answer):
+    key: str
+    value: Annotated[float, Field(strict=False)] = 0.0
+
+
+class _RunData(_Answer):
+    metrics: tuple[_Metric, ...] = Field((), strict=False)
+
+
+class _Run(_Answer):
+    data: _RunData = _RunData()
+
+
+class _OneRun(_Answer):
+    run: _Run
+
+
 class _Uri(_Answer):
     artifact_uri: _Text
 
@@ -114,6 +131,11 @@ def read_version(body: bytes) -> ModelVersion:
     found = _read(_OneVersion, body).model_version
     tags = {tag.key: tag.value for tag in found.tags}
     return ModelVersion(found.name, found.version, found.source, found.run_id or None, tags, found.status == "READY")
+
+
+def read_metrics(body: bytes) -> dict[str, float]:
+    """The last values of one run's metrics. MLflow writes those that are no numbers as the texts NaN and Infinity."""
+    return {metric.key: metric.value for metric in _read(_OneRun, body).run.data.metrics}
 
 
 def read_uri(body: bytes) -> str:

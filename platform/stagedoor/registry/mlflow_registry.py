@@ -12,11 +12,12 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
+from stagedoor import names
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
-from stagedoor.errors import RegistryDenied, RegistryGarbled, RegistryNotFound, RegistryUnavailable
+from stagedoor.errors import RegistryConflict, RegistryDenied, RegistryGarbled, RegistryNotFound, RegistryUnavailable
 from stagedoor.registry import mlflow_answers as answers
 from stagedoor.registry.mlflow_artifacts import download
-from stagedoor.registry.port import Page
+from stagedoor.registry.port import ANY, Anything, Page
 
 MIB: Final = 1024 * 1024
 MAX_ANSWER: Final = 64 * MIB
@@ -48,7 +49,7 @@ class _Bearer(AuthBase):
 
 
 class MLflowRegistry:
-    """The Registry port over an MLflow tracking server at `url`.
+    """Registry and RegistryWriter over an MLflow tracking server at `url`.
 
     `timeout` bounds each answer, in seconds; `token` is asked at each request, so that it can be renewed;
     `max_artifact_bytes` bounds the size of one version.
@@ -71,7 +72,7 @@ class MLflowRegistry:
         self._page_size = page_size
         self._read_page = lru_cache(PAGES_KEPT)(answers.read_page)
 
-    # --- the port ---
+    # --- Registry ---
 
     def models(self, only: Collection[str] = (), page: str = "") -> Page:
         """See Registry. A page whose bytes are known is not parsed again."""
@@ -102,15 +103,52 @@ class MLflowRegistry:
 
         download(uri, into, server=self._url, list_folder=list_folder, save=save)
 
-    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
-        """See Registry."""
-        tag = {"name": name, "version": version, "key": key, "value": value}
-        self._ask("POST", "/api/2.0/mlflow/model-versions/set-tag", json=tag)
+    # --- RegistryWriter ---
+
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None) -> None:
+        """See RegistryWriter. The expectation is checked here first, for servers that do not know its header."""
+        headers = {}
+        if expected is not ANY:
+            current = self.model(name).aliases.get(alias)
+            if current == version:
+                return
+            if current != expected:
+                raise RegistryConflict("The alias has been moved by somebody else in between.")
+            headers[names.HEADER_EXPECTED_VERSION] = str(expected or "")
+        body = {"name": name, "alias": alias, "version": version}
+        self._change("registered-models/alias", body, delete=version is None, headers=headers)
+
+    def tag_model(self, name: str, key: str, value: str | None) -> None:
+        """See RegistryWriter."""
+        self._tag("registered-models", {"name": name, "key": key, "value": value})
+
+    def tag_version(self, name: str, version: str, key: str, value: str | None) -> None:
+        """See RegistryWriter."""
+        self._tag("model-versions", {"name": name, "version": version, "key": key, "value": value})
+
+    def move_stage(self, name: str, version: str, stage: str) -> None:
+        """See RegistryWriter."""
+        body = {"name": name, "version": version, "stage": stage, "archive_existing_versions": False}
+        self._change("model-versions/transition-stage", body)
+
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """See RegistryWriter."""
+        return answers.read_metrics(self._get("runs/get", {"run_id": run_id}))
 
     # --- inside ---
 
     def _get(self, path: str, params: Mapping[str, str]) -> bytes:
         return self._ask("GET", f"/api/2.0/mlflow/{path}", params=params)
+
+    def _tag(self, kind: str, tag: Mapping[str, str | None]) -> None:
+        delete = tag["value"] is None
+        self._change(f"{kind}/{'delete-tag' if delete else 'set-tag'}", tag, delete=delete)
+
+    def _change(
+        self, path: str, body: Mapping[str, object], *, delete: bool = False, headers: Mapping[str, str] | None = None
+    ) -> None:
+        said = {key: value for key, value in body.items() if value is not None}
+        self._ask("DELETE" if delete else "POST", f"/api/2.0/mlflow/{path}", json=said, headers=headers)
 
     def _ask(self, method: str, path: str, **what: Any) -> bytes:  # noqa: ANN401  what requests takes
         body = bytearray()
@@ -177,6 +215,8 @@ def _check_status(status: int, body: bytes) -> None:
         raise RegistryDenied("MLflow refuses the token of this process. Set STAGEDOOR_MLFLOW_TOKEN to one that it accepts.")
     if status == 404 and answers.says_not_found(body):  # noqa: PLR2004  not found
         raise RegistryNotFound("MLflow has nothing of that name.")
+    if status == 412:  # noqa: PLR2004  precondition failed: the guarded server's word
+        raise RegistryConflict("The alias has been moved by somebody else in between.")
     if status == 429 or status >= 500:  # noqa: PLR2004  too busy, or failing
         raise RegistryUnavailable(f"MLflow answered with status {status}.")
     raise RegistryGarbled(f"MLflow answered with status {status}, which it should not here.")

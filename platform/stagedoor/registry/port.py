@@ -1,9 +1,10 @@
 """What Stagedoor asks of a model registry. One contract suite runs over every implementation."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
 
@@ -46,3 +47,39 @@ class Registry(Protocol):
 
     def tag_version(self, name: str, version: str, key: str, value: str) -> None:
         """Set one tag of a version, replacing its value. Raises RegistryNotFound."""
+
+
+class Anything(Enum):
+    """What an alias may name before it is moved, where that does not matter."""
+
+    ANY = "any"
+
+
+ANY: Final = Anything.ANY
+
+
+class RegistryWriter(Protocol):
+    """Changes intent and writes findings; each verb, done again, changes nothing more. Safe to call from several threads.
+
+    Every verb raises RegistryUnavailable, RegistryGarbled or RegistryDenied as those of Registry do, and RegistryNotFound
+    where the model, version or run does not exist. After RegistryUnavailable the change may have been made all the same.
+    """
+
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None) -> None:
+        """Let an alias name `version`, or nothing (None).
+
+        Raises RegistryConflict if it names neither `expected` (None: nothing) nor `version` already. The guarded MLflow
+        server checks that and moves in one; against any other server somebody may come in between the check and the move.
+        """
+
+    def tag_model(self, name: str, key: str, value: str | None) -> None:
+        """Set one tag of a model, replacing its value; None deletes it."""
+
+    def tag_version(self, name: str, version: str, key: str, value: str | None) -> None:
+        """Set one tag of a version, replacing its value; None deletes it."""
+
+    def move_stage(self, name: str, version: str, stage: str) -> None:
+        """Move a version to a stage. Others stay where they are."""
+
+    def run_metrics(self, run_id: str) -> Mapping[str, float]:
+        """The last value of each metric of a run; may hold NaN and infinities."""
