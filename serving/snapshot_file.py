@@ -37,6 +37,10 @@ class Heartbeat:
     models: int
     problems: int
 
+    def staleness(self, now: float) -> float | None:
+        """Seconds since the registry was last read well; None if it never was."""
+        return None if self.succeeded_at is None else max(0.0, now - self.succeeded_at)
+
 
 # --- snapshot ---------------------------------------------------------------------------------------------------------
 

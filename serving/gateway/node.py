@@ -73,9 +73,7 @@ def _read_workers(paths: StatePaths, now: float) -> tuple[Mapping[str, Any], ...
 
 def staleness(heartbeat: Heartbeat | None, now: float) -> float | None:
     """Seconds since the registry was last read well; None if it never was."""
-    if heartbeat is None or heartbeat.succeeded_at is None:
-        return None
-    return max(0.0, now - heartbeat.succeeded_at)
+    return heartbeat.staleness(now) if heartbeat is not None else None
 
 
 def signs_of(services: Services, node: Node, now: float) -> Signs:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as StillLoading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from serving.pool.heap import relax
 from serving.pool.report import describe, remove_report, sweep, write_report
 from serving.pool.shelf import Shelf
 from serving.pool.view import EMPTY, Key, LiveModel, View, advance, route_keys, version_key
-from serving.snapshot_file import demand_version, read_snapshot
+from serving.snapshot_file import demand_version, read_heartbeat, read_snapshot
 from serving.store import folder_of, verify
 from stagedoor.domain.snapshot import NOTHING, ModelEntry, Snapshot
 from stagedoor.errors import ArtifactError, ModelNotFound, StagedoorError, VersionNotReady, VersionRefused
@@ -43,12 +44,13 @@ class Pool:
         self.view: View = EMPTY
         self._paths = paths
         self._options = LoadOptions.of(settings)
+        self._stale_after = settings.stale_after_seconds
         self._clock = clock
         self._snapshot: Snapshot = NOTHING
         self._stamp: Stamp | None = None
         self._missing: tuple[Key, ...] = ()
         self._news = threading.Condition()
-        self._stale = True
+        self._due = True
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._shelf = Shelf(self._load, settings.memory_budget_mib * MIB, self._mark, clock)
@@ -123,18 +125,21 @@ class Pool:
                 self._log.error("pool_step_failed", error=type(error).__name__, exc_info=error)
                 self._stopping.wait(REPORT_SECONDS)
             with self._news:
-                if not self._stale:
+                if not self._due:
                     self._news.wait(LOOK_SECONDS)
 
     def step(self) -> None:
         """One look: read the snapshot if it is a new one, start the loads it needs, swap the view, report."""
         fresh = self._read()
         with self._news:
-            due, self._stale = self._stale or fresh, False
+            due, self._due = self._due or fresh, False
+        now = self._clock()
+        report = due or now - self._reported_at >= REPORT_SECONDS
+        if report:
+            self._look_at_the_age(time.time())
         if due or self._shelf.is_retry_due(self._missing):
             self._settle()
-        now = self._clock()
-        if due or now - self._reported_at >= REPORT_SECONDS:
+        if report:
             self._report(now)
         if now - self._demanded_at >= DEMAND_AGAIN_SECONDS:
             self._demand_again(now)
@@ -180,8 +185,17 @@ class Pool:
     def _mark(self) -> None:
         """Something changed: look again at once."""
         with self._news:
-            self._stale = True
+            self._due = True
             self._news.notify_all()
+
+    def _look_at_the_age(self, now: float) -> None:
+        """Note whether the registry has been read of late. Each second; a snapshot's age says nothing of it."""
+        heartbeat = read_heartbeat(self._paths.heartbeat)
+        age = heartbeat.staleness(now) if heartbeat is not None else None
+        stale = age is None or age > self._stale_after
+        if stale != self.view.stale:
+            self.view = replace(self.view, stale=stale)
+            self._log.warning("registry_stale" if stale else "registry_fresh", staleness_seconds=age)
 
     def _report(self, now: float) -> None:
         self._reported_at = now

@@ -27,10 +27,15 @@ class LiveModel:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All models here. `serial` is that of the last snapshot of which every model is in force or has failed to load."""
+    """All models here. `serial` is that of the last snapshot of which every model is in force or has failed to load.
+
+    `stale`: MLflow has not been read for longer than is allowed, so nobody could take back what it last said; routes that a
+    controller issued then send everything to their stable arm.
+    """
 
     serial: int
     models: Mapping[str, LiveModel]
+    stale: bool = False
 
 
 EMPTY: Final = View(0, MappingProxyType({}))
@@ -60,7 +65,8 @@ def advance(view: View, snapshot: Snapshot, loaded: Mapping[Key, Version], faile
         current = _current(view.models.get(name), entry, complete=not lacking)
         models[name] = LiveModel(current, _loaded(by_model.get(name, {}), current, entry))
     waiting = any(key not in failed for key in missing)
-    return Advance(View(view.serial if waiting else max(view.serial, snapshot.serial), models), tuple(missing))
+    serial = view.serial if waiting else max(view.serial, snapshot.serial)
+    return Advance(View(serial, models, view.stale), tuple(missing))
 
 
 def arm_keys(entry: ModelEntry) -> tuple[Key, ...]:
