@@ -163,17 +163,22 @@ class Route:
 
 
 class Assignment(NamedTuple):
-    """The arm a unit fell to, the bucket that decided, and why."""
+    """The arm a unit fell to, the bucket that decided, and why. `point` is the unit's place in 64 bits, where it was taken."""
 
     arm: Arm
     bucket: int
     reason: str
+    point: int | None = None
+
+
+def point_of(salt: bytes, unit: bytes) -> int:
+    """Hash a unit to 0 .. 2^64 - 1 with keyed BLAKE2b-64 (RFC 7693); depends on nothing else."""
+    return int.from_bytes(hashlib.blake2b(unit, digest_size=8, key=salt).digest(), "big")
 
 
 def bucket_of(salt: bytes, unit: bytes) -> int:
-    """Hash a unit to 0 .. 9,999 with keyed BLAKE2b-64 (RFC 7693); depends on nothing else."""
-    digest = hashlib.blake2b(unit, digest_size=8, key=salt).digest()
-    return int.from_bytes(digest, "big") * WHOLE >> 64
+    """The unit's point as one of 10,000 buckets, from 0 upwards."""
+    return point_of(salt, unit) * WHOLE >> 64
 
 
 def assign(route: Route, unit: bytes) -> Assignment:
@@ -185,13 +190,14 @@ def assign(route: Route, unit: bytes) -> Assignment:
     arms = route.arms
     if len(arms) == 1:
         return Assignment(arms[0], 0, "only arm")
-    bucket = bucket_of(route.salt, unit)
+    point = point_of(route.salt, unit)
+    bucket = point * WHOLE >> 64
     edge = 0
     for arm in arms[1:]:
         edge += arm.weight
         if bucket < edge:
-            return Assignment(arm, bucket, "bucket below the candidate's edge")
-    return Assignment(arms[0], bucket, "bucket left to the stable arm")
+            return Assignment(arm, bucket, "bucket below the candidate's edge", point)
+    return Assignment(arms[0], bucket, "bucket left to the stable arm", point)
 
 
 def salt_for(model: str, candidates: tuple[str, ...]) -> bytes:
