@@ -1,6 +1,7 @@
 """The tag `stagedoor.route`: the one sentence by which the control plane tells every gateway what to serve."""
 
 import json
+import math
 from typing import Any, Final
 
 from stagedoor import names
@@ -9,6 +10,8 @@ from stagedoor.domain.traffic import Arm, Drill, Rolling, Route, Sticky
 from stagedoor.errors import InvalidTag, MalformedName
 
 FORMAT: Final = 1
+MAX_COUNT: Final = 2**53
+"""What every JSON reader still reads exactly."""
 
 
 def write_route(route: Route) -> str:
@@ -30,7 +33,7 @@ def write_route(route: Route) -> str:
         "rolling": [route.rolling.version, list(route.rolling.nodes)] if route.rolling else None,
         "drill": _drill_out(route.drill) if route.drill else None,
     }
-    return json.dumps({key: value for key, value in data.items() if value not in (None, False, "", [], {})}, ensure_ascii=False)
+    return json.dumps({key: value for key, value in data.items() if _says(value)}, ensure_ascii=False)
 
 
 def read_route(text: str) -> Route:
@@ -38,8 +41,13 @@ def read_route(text: str) -> Route:
     try:
         data = json.loads(text)
         return _route(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MalformedName, InvalidTag) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, MalformedName, InvalidTag) as error:
         raise InvalidTag(names.TAG_ROUTE, "is not as the controller writes it; it will be written anew") from error
+
+
+def _says(value: object) -> bool:
+    """Whether the value differs from the member's default. Zero does."""
+    return value is not None and value is not False and value not in ("", [], {})
 
 
 def _route(data: dict[str, Any]) -> Route:
@@ -51,7 +59,7 @@ def _route(data: dict[str, Any]) -> Route:
     sticky = data.get("sticky")
     return Route(
         epoch=_count(data["epoch"]),
-        arms=tuple(Arm(_text(name), check_version(version), _count(weight)) for name, version, weight in data["arms"]),
+        arms=tuple(Arm(check_alias(name), check_version(version), _count(weight)) for name, version, weight in data["arms"]),
         salt=_salt(data["salt"]),
         sticky=Sticky.parse(sticky) if sticky is not None else None,
         reason=_text(data.get("reason", "")),
@@ -59,7 +67,7 @@ def _route(data: dict[str, Any]) -> Route:
         issued=True,
         aliases=tuple((check_alias(alias), check_version(version)) for alias, version in data.get("aliases", {}).items()),
         watched=bool(data.get("watched", False)),
-        slow_seconds=float(slow) if slow is not None else None,
+        slow_seconds=_seconds(slow) if slow is not None else None,
         warm=tuple(map(check_version, data.get("warm", ()))),
         shield=bool(data.get("shield", False)),
         mirror=check_version(data["mirror"]) if "mirror" in data else None,
@@ -75,7 +83,7 @@ def _drill_out(drill: Drill) -> dict[str, Any]:
 def _drill_in(data: dict[str, Any]) -> Drill:
     if data["fault"] not in {"error", "latency", "nan"} or not 0 <= float(data["rate"]) <= 1:
         raise ValueError("no such fault")
-    return Drill(data["fault"], float(data["rate"]), _text(data["cohort"]), float(data["until"]))
+    return Drill(data["fault"], float(data["rate"]), _text(data["cohort"]), _seconds(data["until"]))
 
 
 def _salt(text: str) -> bytes:
@@ -88,10 +96,18 @@ def _salt(text: str) -> bytes:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
+    value.encode()  # half a surrogate pair is JSON, and nothing that could be sent on
     return value
 
 
 def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_COUNT:
         raise TypeError("not a count")
     return value
+
+
+def _seconds(value: object) -> float:
+    seconds = float(value)  # type: ignore[arg-type]  what is no number raises
+    if not 0 <= seconds < math.inf:
+        raise ValueError("not a time")
+    return seconds
