@@ -17,13 +17,14 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from serving.loading.loaders import LoadOptions
 from serving.loading.memory import anonymous_bytes
-from serving.loading.version import load_version
+from serving.loading.version import Version, load_version
 from stagedoor.errors import ArtifactError, OverBudget
 
 READY: Final = b"r"
@@ -35,6 +36,9 @@ _IDLE_SECONDS: Final = 900.0
 _MAX_REQUEST: Final = 65536
 _PR_SET_PDEATHSIG: Final = 1
 _LAST_NET_SECONDS: Final = 30
+
+Job = Callable[[dict[str, Any]], dict[str, Any]]
+"""What a child does with a request; the answer is its report."""
 
 
 @dataclass(slots=True)
@@ -48,8 +52,8 @@ class _Child:
     ended_for: str = ""
 
 
-def serve(control: socket.socket, kind: str) -> None:
-    """Fork a probe for each request until the parent goes away or nothing is asked for a quarter of an hour."""
+def serve(control: socket.socket, kind: str, job: Job) -> None:
+    """Fork a child that does `job` for each request until the parent goes away or nothing is asked for a quarter of an hour."""
     for name in PRELOADED[kind]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -62,7 +66,7 @@ def serve(control: socket.socket, kind: str) -> None:
             asked, descriptors, _, _ = socket.recv_fds(control, 1, 1)
             if not asked:
                 break
-            children.extend(_start(control, descriptor) for descriptor in descriptors)
+            children.extend(_start(control, descriptor, job) for descriptor in descriptors)
         elif not children:
             break
         children = [child for child in children if not _watch(child)]
@@ -70,7 +74,7 @@ def serve(control: socket.socket, kind: str) -> None:
         _end(child.pid)
 
 
-def _start(control: socket.socket, descriptor: int) -> _Child:
+def _start(control: socket.socket, descriptor: int, job: Job) -> _Child:
     line = socket.socket(fileno=descriptor)
     request = json.loads(line.recv(_MAX_REQUEST))
     budget = request["options"]["budget_bytes"]
@@ -78,7 +82,7 @@ def _start(control: socket.socket, descriptor: int) -> _Child:
     pid = os.fork()
     if pid == 0:
         control.close()
-        _run_child(line, request)
+        _run_child(line, request, job)
     return _Child(pid, line, time.monotonic() + request["timeout"], baseline + budget)
 
 
@@ -113,11 +117,11 @@ def _end_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _run_child(line: socket.socket, request: dict[str, Any]) -> None:
-    """Load and warm up, report, and leave without running anything that the model may have registered for the end."""
+def _run_child(line: socket.socket, request: dict[str, Any], job: Job) -> None:
+    """Do the job, report, and leave without running anything that the model may have registered for the end."""
     try:
         _confine(request["timeout"])
-        report = _probe(request)
+        report = job(request)
         line.sendall(json.dumps(report).encode() + b"\n")
     finally:
         os._exit(0)
@@ -136,13 +140,11 @@ def _confine(timeout: float) -> None:
 
 def _probe(request: dict[str, Any]) -> dict[str, Any]:
     folder = Path(request["folder"])
-    asked = request["options"]
-    options = LoadOptions(**{**asked, "onnx_providers": tuple(asked["onnx_providers"])})
+    options = read_options(request["options"])
     start = time.perf_counter()
     try:
         version = load_version(folder, "", "", "", options)
-        # Weights that ONNX Runtime maps from a file are not its own memory, yet they want room as well.
-        memory = max(version.memory_bytes, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        memory = memory_of(version, folder)
         if memory > options.budget_bytes:
             raise OverBudget(_over(options.budget_bytes))
     except ArtifactError as error:
@@ -155,6 +157,16 @@ def _probe(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def memory_of(version: Version, folder: Path) -> int:
+    """Weights that ONNX Runtime maps from a file are not the process's own memory, yet they want room as well."""
+    return max(version.memory_bytes, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+
+
+def read_options(data: dict[str, Any]) -> LoadOptions:
+    """Options that have travelled as JSON."""
+    return LoadOptions(**{**data, "onnx_providers": tuple(data["onnx_providers"])})
+
+
 def _over(budget: int) -> str:
     return (
         f"It needs more than the {budget // 2**20} MiB that one version may use. Make the model smaller or raise "
@@ -164,4 +176,4 @@ def _over(budget: int) -> str:
 
 def main() -> None:
     """Started by `serving.loading.probe` with the number of its socket and the kind of models to be ready for."""
-    serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[3])
+    serve(socket.socket(fileno=int(sys.argv[2])), sys.argv[3], _probe)

@@ -66,7 +66,7 @@ def _warm_up(mlmodel: MLModel, predictor: Predictor, signature: Signature, optio
         try:
             return time_runs(predictor, example)
         except Exception as error:
-            raise LoadFailed(f"It fails on its own input example: {_short(error)}") from error
+            raise LoadFailed(f"It fails on its own input example: {one_line(error)}") from error
     row = synthetic_row(mlmodel, signature, predictor)
     if row is None:
         return 0.0
@@ -84,11 +84,11 @@ def _sentence(error: BaseException) -> str:
         )
     if isinstance(error, SystemExit):
         return "Its code ended the process while it was loaded. Remove the call to exit and log it again."
-    return f"Loading it raised {_short(error)}"
+    return f"Loading it raised {one_line(error)}"
 
 
-def _short(error: BaseException) -> str:
-    """Type and message on one line, without the paths of this machine."""
+def one_line(error: BaseException) -> str:
+    """Type and message of an error on one line, without the paths of this machine."""
     text = " ".join(_PATH.sub(_last_part, str(error)).split())
     return f"{type(error).__name__}: {text[:MAX_MESSAGE]}" if text else type(error).__name__
 

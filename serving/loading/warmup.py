@@ -46,8 +46,7 @@ def synthetic_row(mlmodel: MLModel, signature: Signature, predictor: Predictor) 
 
 def time_runs(predictor: Predictor, inputs: Inputs) -> float:
     """Seconds that one prediction of one row of `inputs` takes, once warm. Raises whatever the model raises."""
-    predictor.predict(inputs)
-    row = _works(predictor, _first_row(inputs)) or inputs
+    row = one_row(predictor, inputs)
     runs: list[float] = []
     while len(runs) < FEWEST_RUNS or (len(runs) < MOST_RUNS and sum(runs) < ENOUGH_SECONDS):
         start = time.perf_counter()
@@ -57,6 +56,12 @@ def time_runs(predictor: Predictor, inputs: Inputs) -> float:
             break
     # The least, not the median: whatever else the machine does while a version is loaded only ever adds to it.
     return min(runs)
+
+
+def one_row(predictor: Predictor, inputs: Inputs) -> Inputs:
+    """The first row of `inputs`, or all where the model takes nothing less. Raises what the model raises on all of them."""
+    predictor.predict(inputs)
+    return _works(predictor, _first_row(inputs)) or inputs
 
 
 def _works(predictor: Predictor, inputs: Inputs) -> Inputs | None:
