@@ -72,7 +72,7 @@ def _route(data: dict[str, Any]) -> Route:
         shield=bool(data.get("shield", False)),
         mirror=check_version(data["mirror"]) if "mirror" in data else None,
         rolling=Rolling(check_version(rolling[0]), tuple(map(_text, rolling[1]))) if rolling is not None else None,
-        drill=_drill_in(drill) if drill is not None else None,
+        drill=read_drill(drill) if drill is not None else None,
     )
 
 
@@ -80,7 +80,8 @@ def _drill_out(drill: Drill) -> dict[str, Any]:
     return {"fault": drill.fault, "rate": drill.rate, "cohort": drill.cohort, "until": drill.until}
 
 
-def _drill_in(data: dict[str, Any]) -> Drill:
+def read_drill(data: dict[str, Any]) -> Drill:
+    """A drill from its JSON. Raises KeyError, TypeError and ValueError."""
     if data["fault"] not in {"error", "latency", "nan"} or not 0 <= float(data["rate"]) <= 1:
         raise ValueError("no such fault")
     return Drill(data["fault"], float(data["rate"]), _text(data["cohort"]), _seconds(data["until"]))
