@@ -39,7 +39,7 @@ def off_schema(declared: Declared, signature: Signature, outputs: Outputs) -> st
     arrays = outputs.arrays
     if len(declared) > len(arrays):
         return f"the signature declares {len(declared)} outputs, and {len(arrays)} came"
-    by_name = all(column.get("name") for column in declared) and not _ANONYMOUS >= arrays.keys()
+    by_name = all(column.get("name") for column in declared) and not arrays.keys() <= _ANONYMOUS
     for spec, column, came in zip(signature.outputs, declared, arrays, strict=False):
         name = spec.name if by_name else came
         if name not in arrays:
