@@ -51,7 +51,9 @@ StagedoorError
 Errors carry data as attributes; `__str__` writes the sentence. A sentence never quotes a caller's data or a secret.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 
 class StagedoorError(Exception):
@@ -413,7 +415,14 @@ class LeaseLost(ControlError):
 
 
 class EvidenceUnavailable(ControlError):
-    """Neither the gateways nor Prometheus could tell how the versions do."""
+    """Not every gateway, or not Prometheus, could tell how the versions do.
+
+    `partial` is what is known nevertheless: evidence to roll back on, never to promote on.
+    """
+
+    def __init__(self, reason: str, partial: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__(reason)
+        self.partial = partial
 
 
 # --- the rest ---------------------------------------------------------------------------------------------------------
