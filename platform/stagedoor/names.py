@@ -44,6 +44,8 @@ HEADER_COHORT: Final = "X-Stagedoor-Cohort"
 """Who sends it takes part in the drill of that name."""
 HEADER_EXPECTED_VERSION: Final = "X-Stagedoor-Expected-Version"
 """On a move of an alias: the version it must still name; empty for none. Else the guarded MLflow server answers 412."""
+HEADER_ON_BEHALF_OF: Final = "X-Stagedoor-On-Behalf-Of"
+"""On a move by the controller: the subject who asked it to. Only an admin's token may say so."""
 
 # Claims and roles of a token.
 CLAIM_ROLES: Final = "roles"

@@ -35,6 +35,8 @@ READ: Final = Access("read from MLflow", names.ROLE_VIEWER, reads=True)
 WRITE: Final = Access("write to MLflow", names.ROLE_PROMOTER)
 PROXY: Final = Access("use MLflow's model proxy", names.ROLE_PROMOTER)
 ASSISTANT: Final = Access("use MLflow's assistant, which runs commands on the server", names.ROLE_ADMIN)
+MUTATION: Final = Access("change anything through GraphQL", names.ROLE_ADMIN)
+FINDING: Final = Access("write a tag that only the controller writes", names.ROLE_ADMIN)
 WEBHOOK: Final = Access("manage webhooks", names.ROLE_PROMOTER, on_registry=True)
 
 
@@ -85,7 +87,7 @@ REGISTRY_WRITES: Final[Mapping[tuple[str, str], Access]] = MappingProxyType(
     }
 )
 
-_API: Final = re.compile(r"/(?:ajax-)?api/[0-9.]+/mlflow/(?P<tail>.+?)/*", re.DOTALL)
+_API: Final = re.compile(r"/(?:ajax-)?api/[0-9.]+/(?:preview/)?mlflow/(?P<tail>.+?)/*", re.DOTALL)
 _SPECIAL: Final = MappingProxyType({"assistant": ASSISTANT, "gateway-proxy": PROXY})
 _OTHER_WRITES: Final = MappingProxyType(
     {"registered-models": OTHER_CHANGE, "model-versions": OTHER_CHANGE, "webhooks": WEBHOOK}
@@ -97,16 +99,21 @@ def access_for(method: str, path: str) -> Access:
     """What `method` on `path` (percent-decoded, without a static prefix) needs. What is not known needs a promoter."""
     if method in _SAFE and path in OPEN_PATHS:
         return OPEN
-    matched = _API.fullmatch(path)
-    tail = matched["tail"] if matched else ""
+    tail = tail_of(path)
     first = tail.split("/")[0]
     if first in _SPECIAL:
         return _SPECIAL[first]
     if is_graphql(path):
-        return WRITE
+        return MUTATION
     if method in _SAFE or (method == "POST" and (tail in POSTS_THAT_READ or path in POST_PATHS_THAT_READ)):
         return READ
     return REGISTRY_WRITES.get((method, tail)) or _OTHER_WRITES.get(first, WRITE)
+
+
+def tail_of(path: str) -> str:
+    """The part of a path of MLflow's REST API that says what is asked, such as `registered-models/alias`; "" elsewhere."""
+    matched = _API.fullmatch(path)
+    return matched["tail"] if matched else ""
 
 
 def is_graphql(path: str) -> bool:
@@ -115,26 +122,22 @@ def is_graphql(path: str) -> bool:
 
 
 def graphql_access(body: bytes) -> Access:
-    """READ if every operation of the document is a query, else WRITE."""
+    """READ if every operation of the document is a query, else MUTATION: none is needed, and none shall get past the table."""
     try:
         document = parse(json.loads(body)["query"])
     except (ValueError, TypeError, KeyError, RecursionError, GraphQLError):
-        return WRITE
+        return MUTATION
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    return READ if operations and all(node.operation is OperationType.QUERY for node in operations) else WRITE
+    return READ if operations and all(node.operation is OperationType.QUERY for node in operations) else MUTATION
 
 
 _LOGGED: Final = ("name", "alias", "version", "stage", "archive_existing_versions", "new_name", "key", "webhook_id")
 _MAX_LOGGED: Final = 256
 
 
-def registry_target(body: bytes, query: Mapping[str, str]) -> dict[str, Any]:
+def registry_target(fields: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:
     """What a registry write is aimed at, for the log: names only, and the value of a `stagedoor.` tag. Never raises."""
-    try:
-        fields = json.loads(body) if body else {}
-    except (ValueError, RecursionError):
-        fields = {}
-    merged = {**query, **(fields if isinstance(fields, dict) else {})}
+    merged = {**query, **fields}
     ours = str(merged.get("key", "")).startswith(names.TAG_PREFIX)
     shown = (*_LOGGED, "value") if ours else _LOGGED
     return {field: _short(merged[field]) for field in shown if field in merged}

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,10 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stagedoor import names
 from stagedoor.auth import Authenticator, Principal, check_role
 from stagedoor.errors import MalformedHeader, PermissionDenied, TokenExpired, TokenInvalid
-from stagedoor.mlflow_app.access import SIGN_IN, Access, access_for, graphql_access, is_graphql, registry_target
+from stagedoor.mlflow_app.access import SIGN_IN, Access, access_for, graphql_access, is_graphql
 from stagedoor.mlflow_app.exchange import (
     COOKIE,
-    StatusSeen,
     cleaned,
     is_same_origin,
     read_body,
@@ -25,9 +25,12 @@ from stagedoor.mlflow_app.exchange import (
     replayed,
     wants_page,
 )
+from stagedoor.mlflow_app.inner import Inner
+from stagedoor.mlflow_app.moves import Moves
 from stagedoor.mlflow_app.nudges import Nudger
 from stagedoor.mlflow_app.problems import PROBLEMS, REFUSALS, CrossSiteRequest, refusal
 from stagedoor.mlflow_app.sign_in import SignIn, denied_page
+from stagedoor.mlflow_app.writing import Write, Writing
 from stagedoor.telemetry import get_logger
 
 MAX_INSPECTED: Final = 4 * 1024 * 1024
@@ -51,6 +54,7 @@ class Guard:
         self._nudger = nudger
         self._prefix = prefix
         self._sign_in = SignIn(authenticator, prefix)
+        self._writing = Writing(inner, Moves(Inner(inner, prefix), lambda: datetime.now(UTC)), nudger)
         self._log = get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +87,8 @@ class Guard:
         await self._inner(cleaned(scope), receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # MLflow takes a method in small letters for the same.
+        scope = {**scope, "method": scope["method"].upper()}
         path = self._local(scope)
         if self._sign_in.owns(path):
             await self._sign_in.answer(path, scope, receive, send)
@@ -102,7 +108,8 @@ class Guard:
                 access = graphql_access(body) if is_graphql(path) else access
                 self._admit(caller, access, Headers(scope=scope))
                 if access.on_registry:
-                    await self._write(caller.principal, access, body, (scope, receive, send))
+                    write = Write.of(caller.principal, access, scope, path, body)
+                    await self._writing.carry_out(write, scope, receive, send)
                     return
             self._admit(caller, access, Headers(scope=scope))
         except REFUSALS as error:
@@ -112,8 +119,10 @@ class Guard:
         await self._inner(cleaned(scope), receive, send)
 
     def _local(self, scope: Scope) -> str:
-        """The path without the static prefix. Only what is exactly under it is shortened."""
+        """The path without uvicorn's root path and MLflow's static prefix. Only what is exactly under them is shortened."""
         path: str = scope["path"]
+        root = scope.get("root_path", "").rstrip("/")
+        path = path.removeprefix(root) if root and path.startswith(f"{root}/") else path
         return path.removeprefix(self._prefix) if self._prefix and path.startswith(f"{self._prefix}/") else path
 
     def _caller(self, scope: Scope) -> Caller:
@@ -133,18 +142,6 @@ class Guard:
             check_role(caller.principal, access.action, access.role)
         if caller.by_cookie and not access.reads and not is_same_origin(headers):
             raise CrossSiteRequest
-
-    async def _write(self, principal: Principal, access: Access, body: bytes, connection: tuple[Scope, Receive, Send]) -> None:
-        """Pass on a change of the registry, say who made it, and tell the gateways."""
-        scope, receive, send = connection
-        target = registry_target(body, QueryParams(scope["query_string"]))
-        seen = StatusSeen(send)
-        try:
-            await self._inner(cleaned(scope), receive, seen)
-        finally:
-            self._log.info("registry_write", action=access.action, subject=principal.subject, status=seen.status, target=target)
-        if access.moves_traffic and 200 <= seen.status < 300:  # noqa: PLR2004  HTTP
-            self._nudger.nudge()
 
     def _refuse(self, error: Exception, scope: Scope) -> Response:
         headers = Headers(scope=scope)

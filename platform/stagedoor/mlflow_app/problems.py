@@ -45,6 +45,9 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = MappingProxyType(
         errors.TooManyAttempts: Problem("too_many_attempts", 429, "Too many bad tokens", "REQUEST_LIMIT_EXCEEDED"),
         errors.MalformedHeader: Problem("header_malformed", 400, "Malformed header", "BAD_REQUEST"),
         errors.BodyTooLarge: Problem("body_too_large", 413, "Body too large", "BAD_REQUEST"),
+        # The precondition is a header's, hence 412, where the controller's own interface says 409.
+        errors.RegistryConflict: Problem("registry_conflict", 412, "Changed in between", "RESOURCE_CONFLICT"),
+        errors.RegistryUnavailable: Problem("registry_unavailable", 503, "MLflow is busy", "TEMPORARILY_UNAVAILABLE"),
         CrossSiteRequest: Problem("cross_site_request", 403, "Request from another site", "PERMISSION_DENIED"),
         SlowBody: Problem("body_timeout", 408, "Body too slow", "BAD_REQUEST"),
     }

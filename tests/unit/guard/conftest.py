@@ -68,12 +68,12 @@ class Client:
         self._runner.close()
 
 
-def first_message(app: ASGIApp, **scope: Any) -> Message:
+def first_message(app: ASGIApp, body: bytes = b"", **scope: Any) -> Message:
     """What the application answers first to a connection that httpx would not make."""
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Message) -> None:
         sent.append(message)
@@ -113,8 +113,8 @@ class House:
         form = {"token": self.token(role), "next": back}
         return self.client.post("/stagedoor/sign-in", data=form, headers={"Origin": ORIGIN})
 
-    def first_message(self, **scope: Any) -> Message:
-        return first_message(self.guard, **scope)
+    def first_message(self, body: bytes = b"", **scope: Any) -> Message:
+        return first_message(self.guard, body, **scope)
 
 
 @pytest.fixture

@@ -123,7 +123,7 @@ def test_signing_out_ends_the_session(house: Any) -> None:
     ],
 )
 def test_a_change_by_cookie_must_come_from_our_own_page(house: Any, headers: dict[str, str], status: int) -> None:
-    house.sign_in("promoter")
+    house.sign_in("admin")
     for path in ("registered-models/alias", "runs/create", "model-versions/transition-stage"):
         assert house.client.post(f"/ajax-api/2.0/mlflow/{path}", json=ALIAS, headers=headers).status_code == status
     assert house.client.post("/graphql", json={"query": "mutation { x }"}, headers=headers).status_code == status
