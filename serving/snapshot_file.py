@@ -8,14 +8,15 @@ import hashlib
 import os
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
 import orjson
 
+from stagedoor.domain.route_tag import read_route, write_route
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, State, VersionEntry
-from stagedoor.domain.traffic import Arm, Route, Sticky
+from stagedoor.domain.traffic import Route
 from stagedoor.errors import InvalidTag, RegistryGarbled
 from stagedoor.paths import StatePaths
 
@@ -76,6 +77,8 @@ def _from_model(entry: ModelEntry) -> dict[str, Any]:
         "route": _from_route(entry.route) if entry.route else None,
         "versions": {version: _from_version(found) for version, found in entry.versions.items()},
         "problems": entry.problems,
+        "issued": entry.issued,
+        "created_at": entry.created_at,
     }
     return {key: value for key, value in data.items() if value}
 
@@ -85,13 +88,7 @@ def _from_version(entry: VersionEntry) -> dict[str, Any]:
 
 
 def _from_route(route: Route) -> dict[str, Any]:
-    return {
-        "epoch": route.epoch,
-        "arms": [[arm.name, arm.version, arm.weight] for arm in route.arms],
-        "salt": route.salt.hex(),
-        "sticky": str(route.sticky) if route.sticky else None,
-        "reason": route.reason,
-    }
+    return {"issued": route.issued, **orjson.loads(write_route(route))}
 
 
 def _to_model(name: str, data: dict[str, Any]) -> ModelEntry:
@@ -105,6 +102,8 @@ def _to_model(name: str, data: dict[str, Any]) -> ModelEntry:
         route=_to_route(route) if route is not None else None,
         versions={version: _to_version(version, found) for version, found in data.get("versions", {}).items()},
         problems=tuple(map(_text, data.get("problems", ()))),
+        issued=_issued(_text_or_none(data.get("issued"))),
+        created_at=_number(data.get("created_at", 0)),
     )
 
 
@@ -115,14 +114,14 @@ def _to_version(version: str, data: dict[str, Any]) -> VersionEntry:
 
 
 def _to_route(data: dict[str, Any]) -> Route:
-    sticky = _text_or_none(data["sticky"])
-    return Route(
-        _number(data["epoch"]),
-        tuple(Arm(_text(name), _text(version), _number(weight)) for name, version, weight in data["arms"]),
-        bytes.fromhex(data["salt"]),
-        Sticky.parse(sticky) if sticky is not None else None,
-        _text(data["reason"]),
-    )
+    """The first release wrote less of a route: what is missing has the default."""
+    return replace(read_route(orjson.dumps({"format": 1, **data}).decode()), issued=data.get("issued") is True)
+
+
+def _issued(text: str | None) -> str | None:
+    if text is not None:
+        read_route(text)
+    return text
 
 
 def _need(condition: bool) -> None:  # noqa: FBT001  an assertion that stays in optimised code

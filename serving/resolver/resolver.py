@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from serving.resolver.demands import DemandFolder
+from serving.resolver.following import Here, as_last_known, entry_of, is_another, served_models
 from serving.resolver.journal import Journal
 from serving.resolver.polling import Polling
 from serving.resolver.publishing import Publisher
@@ -13,9 +15,7 @@ from serving.resolver.reading import Reading
 from serving.resolver.schedule import Key, Known, Outcome, live_demands
 from serving.resolver.sweep import Sweep
 from serving.snapshot_file import Heartbeat
-from stagedoor import names
-from stagedoor.domain.follow import follow, versions_in_use, wanted_versions
-from stagedoor.domain.intent import RegisteredModel
+from stagedoor.domain.follow import ALIASES, Follower
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.errors import RegistryError, RegistryUnavailable
 from stagedoor.telemetry import get_logger
@@ -38,13 +38,14 @@ _NEVER: Final = float("inf")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the loop has done in threads. `reader` runs one job at a time, `workers` several."""
+    """What the loop has done in threads, and `how` it follows. `reader` runs one job at a time, `workers` several."""
 
     read: Read
     prepare: Prepare
     evict: Evict
     reader: Executor
     workers: Executor
+    how: Follower = ALIASES
 
 
 class Resolver:
@@ -69,9 +70,10 @@ class Resolver:
         self._demands: Mapping[Key, float] = {}
         self._live: frozenset[Key] = frozenset()
         self._dirty: set[str] = set()
+        self._anew: set[str] = set()
         self._reading: Future[Reading] | None = None
         self._sweep = Sweep()
-        self._served = _served(publisher.snapshot)
+        self._served = served_models(publisher.snapshot)
         self._jobs: dict[Key, Future[Outcome]] = {}
         self._next_try = float("-inf")
         self._fetched = False
@@ -137,7 +139,8 @@ class Resolver:
             before = self._intent.get(name)
             if model != before:
                 self._dirty.add(name)
-                if before is not None and before.created_at not in {0, model.created_at}:
+                if before is not None and is_another(model, before):
+                    self._anew.add(name)
                     self._forget(name)
         for name in self._intent.keys() & reading.gone:
             self._dirty.add(name)
@@ -182,9 +185,6 @@ class Resolver:
         if len(live) != len(self._demands):
             self._folder.keep(live)
             self._demands = {key: self._demands[key] for key in live}
-
-    def _wanted(self, model: RegisteredModel) -> frozenset[str]:
-        return wanted_versions(model) | {version for name, version in self._live if name == model.name}
 
     def _start_jobs(self, now: float) -> None:
         if now < self._next_try:
@@ -247,12 +247,13 @@ class Resolver:
         if changed or first:  # an empty registry is worth a snapshot too: workers wait for the first
             if not self._publisher.publish(Snapshot(serial, models), now):
                 return
-            self._served = _served(self.snapshot)
+            self._served = served_models(self.snapshot)
             for before, after in changed:
                 self._journal.record(serial, before, after)
                 self._forget_failures(before, after)
             self._next_try = float("-inf")
         self._dirty.clear()
+        self._anew.clear()
 
     def _forget_failures(self, before: ModelEntry | None, after: ModelEntry | None) -> None:
         """A version that nobody wants any more is remembered only if it is ready: the next one to want it asks anew."""
@@ -267,24 +268,9 @@ class Resolver:
         model = self._intent.get(name)
         if model is None:
             return None
-        wanted = self._wanted(model)
-        around = wanted | (versions_in_use(before) if before else frozenset())
-        after = follow(model, {version: self._entry(name, version) for version in around}, before, serial)
-        kept = wanted | versions_in_use(after)
-        return replace(after, versions={version: found for version, found in after.versions.items() if version in kept})
+        here = Here(frozenset(v for other, v in self._live if other == name), partial(self._entry, name))
+        return entry_of(self._work.how, model, None if name in self._anew else before, here, serial)
 
     def _entry(self, name: str, version: str) -> VersionEntry:
         known = self._known.get((name, version))
         return known.entry if known else VersionEntry(version, "pending")
-
-
-def _served(snapshot: Snapshot) -> frozenset[str]:
-    """The models of which this machine has something."""
-    return frozenset(name for name, entry in snapshot.models.items() if entry.route or entry.versions)
-
-
-def as_last_known(entry: ModelEntry) -> RegisteredModel:
-    """What the registry must have said for `entry` to come about; stands in until it can be read."""
-    tags = {names.TAG_TRAFFIC: entry.policy, names.TAG_STICKY: entry.sticky}
-    newest = max(entry.versions, key=int, default=None)
-    return RegisteredModel(entry.name, entry.aliases, entry.stages, {key: text for key, text in tags.items() if text}, newest)

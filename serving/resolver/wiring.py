@@ -19,6 +19,7 @@ from serving.resolver.publishing import Publisher
 from serving.resolver.reading import read_registry
 from serving.resolver.resolver import Resolver, Work
 from serving.store import Store
+from stagedoor.domain.follow import Follower
 from stagedoor.errors import ConfigurationError
 from stagedoor.paths import StatePaths
 from stagedoor.registry.mlflow_registry import TokenSource
@@ -51,6 +52,7 @@ def build_resolver(settings: Settings, paths: StatePaths, registry: Registry, pr
         evict=evict,
         reader=ThreadPoolExecutor(1, "read"),
         workers=ThreadPoolExecutor(PREPARATIONS, "prepare"),
+        how=Follower(settings.follow, settings.node),
     )
     demands = DemandFolder(paths.demand)
     return Resolver(work, Publisher(paths), demands, settings.poll_seconds, random.random)

@@ -32,7 +32,7 @@ stickies = st.sampled_from([None, Sticky("header", "X-User-Id"), Sticky("claim",
 def routes(draw: st.DrawFn) -> Route:
     share = draw(st.integers(0, WHOLE))
     arms = (Arm("champion", draw(versions), WHOLE - share), Arm("challenger", draw(versions), share))
-    return Route(draw(st.integers(0, 2**53)), arms, draw(st.binary(max_size=16)), draw(stickies), draw(words))
+    return Route(draw(st.integers(0, 2**53)), arms, draw(st.binary(min_size=1, max_size=16)), draw(stickies), draw(words))
 
 
 @st.composite

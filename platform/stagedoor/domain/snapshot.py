@@ -34,7 +34,9 @@ class ModelEntry:
     """One model: what its names mean now, and how plain-name traffic splits.
 
     `aliases` and `stages` are the effective ones: a name whose new version is not ready still means the old one.
-    `policy` and `sticky` are the last well-formed tags; `problems` are sentences about what is asked for and not done.
+    `policy` and `sticky` are the last well-formed tags; `issued` is the last route of a controller, as its tag stood, which
+    need not be in force yet. `problems` are sentences about what is asked for and not done. `created_at` tells the model
+    from another that had its name before (see RegisteredModel); 0 where that is not known.
     """
 
     name: str
@@ -45,11 +47,16 @@ class ModelEntry:
     route: Route | None = None
     versions: Mapping[str, VersionEntry] = field(default_factory=lambda: MappingProxyType({}))
     problems: tuple[str, ...] = ()
+    issued: str | None = None
+    created_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All models at one serial. Serials only grow; a route's epoch is the serial at which it last changed."""
+    """All models at one serial. Serials only grow.
+
+    The epoch of a route that no controller issued is the serial at which it last changed.
+    """
 
     serial: int
     models: Mapping[str, ModelEntry]

@@ -1,0 +1,44 @@
+"""From what is known of one model to its entry in the next snapshot, and back at the start. Pure."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from stagedoor import names
+from stagedoor.domain.follow import Follower, follow, versions_in_use, wanted_versions
+from stagedoor.domain.intent import RegisteredModel
+from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
+
+
+class Here(NamedTuple):
+    """One model's versions on this machine: those `demanded` beside the ones it names, and how far each has come."""
+
+    demanded: frozenset[str]
+    known: Callable[[str], VersionEntry]
+
+
+def entry_of(how: Follower, model: RegisteredModel, before: ModelEntry | None, here: Here, serial: int) -> ModelEntry:
+    """The model's entry in the snapshot `serial`, after the one `before`."""
+    wanted = wanted_versions(model, before, how) | here.demanded
+    around = wanted | (versions_in_use(before) if before else frozenset())
+    after = follow(model, {version: here.known(version) for version in around}, before, serial, how)
+    kept = wanted | versions_in_use(after)
+    return replace(after, versions={version: found for version, found in after.versions.items() if version in kept})
+
+
+def is_another(model: RegisteredModel, before: RegisteredModel) -> bool:
+    """Whether the model was made anew under the name of the one before: the same version numbers mean other files."""
+    return before.created_at not in {0, model.created_at}
+
+
+def as_last_known(entry: ModelEntry) -> RegisteredModel:
+    """What the registry must have said for `entry` to come about; stands in until it can be read."""
+    tags = {names.TAG_TRAFFIC: entry.policy, names.TAG_STICKY: entry.sticky, names.TAG_ROUTE: entry.issued}
+    newest = max(entry.versions, key=int, default=None)
+    said = {key: text for key, text in tags.items() if text}
+    return RegisteredModel(entry.name, entry.aliases, entry.stages, said, newest, entry.created_at)
+
+
+def served_models(snapshot: Snapshot) -> frozenset[str]:
+    """The models of which this machine has something."""
+    return frozenset(name for name, entry in snapshot.models.items() if entry.route or entry.versions)
