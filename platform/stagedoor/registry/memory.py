@@ -4,9 +4,11 @@ import shutil
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from stagedoor.domain.intent import ModelVersion, RegisteredModel
+from stagedoor import names
+from stagedoor.domain.intent import Author, ModelVersion, RegisteredModel
 from stagedoor.errors import MissingArtifact, RegistryConflict, RegistryError, RegistryNotFound
 from stagedoor.registry.port import ANY, Anything, Page
 
@@ -75,8 +77,8 @@ class MemoryRegistry:
 
     # --- RegistryWriter ---
 
-    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None) -> None:
-        """See RegistryWriter."""
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None, who: str = "") -> None:
+        """See RegistryWriter. As the guarded server does, it writes down who asked, if that is said."""
         with self._lock:
             self._fail_if_broken()
             current = self._find(name).aliases.get(alias)
@@ -86,6 +88,7 @@ class MemoryRegistry:
                 self.delete_alias(name, alias)
             else:
                 self.set_alias(name, alias, version)
+            self._sign(name, alias, version, who)
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
         """See RegistryWriter."""
@@ -103,11 +106,12 @@ class MemoryRegistry:
                 tags[key] = value
             self._models[name].versions[version] = replace(found, tags=tags)
 
-    def move_stage(self, name: str, version: str, stage: str) -> None:
-        """See RegistryWriter."""
+    def move_stage(self, name: str, version: str, stage: str, *, who: str = "") -> None:
+        """See RegistryWriter. It writes down who asked, as above."""
         with self._lock:
             self._fail_if_broken()
             self.set_stage(name, version, stage)
+            self._sign(name, stage, version, who)
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         """See RegistryWriter."""
@@ -176,6 +180,10 @@ class MemoryRegistry:
     def _fail_if_broken(self) -> None:
         if self.broken is not None:
             raise self.broken
+
+    def _sign(self, name: str, moved: str, version: str | None, who: str) -> None:
+        if who:
+            self.set_tag(name, f"{names.TAG_BY_PREFIX}{moved}", str(Author(who, version, datetime.now(UTC))))
 
     def _find(self, name: str) -> _Model:
         if name not in self._models:

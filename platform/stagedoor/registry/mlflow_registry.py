@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import requests
 import urllib3
@@ -105,9 +106,9 @@ class MLflowRegistry:
 
     # --- RegistryWriter ---
 
-    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None) -> None:
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None, who: str = "") -> None:
         """See RegistryWriter. The expectation is checked here first, for servers that do not know its header."""
-        headers = {}
+        headers = _speaking_for(who)
         if expected is not ANY:
             current = self.model(name).aliases.get(alias)
             if current == version:
@@ -126,10 +127,10 @@ class MLflowRegistry:
         """See RegistryWriter."""
         self._tag("model-versions", {"name": name, "version": version, "key": key, "value": value})
 
-    def move_stage(self, name: str, version: str, stage: str) -> None:
+    def move_stage(self, name: str, version: str, stage: str, *, who: str = "") -> None:
         """See RegistryWriter."""
         body = {"name": name, "version": version, "stage": stage, "archive_existing_versions": False}
-        self._change("model-versions/transition-stage", body)
+        self._change("model-versions/transition-stage", body, headers=_speaking_for(who))
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         """See RegistryWriter."""
@@ -206,6 +207,10 @@ def _filter(only: Collection[str]) -> str:
     """A search filter for these names; "" (all) where it would be too long for an address, or a name has a quote in it."""
     quoted = ", ".join(f"'{name}'" for name in sorted(only))
     return f"name IN ({quoted})" if only and len(quoted) <= MAX_FILTER and not any("'" in name for name in only) else ""
+
+
+def _speaking_for(who: str) -> dict[str, str]:
+    return {names.HEADER_ON_BEHALF_OF: quote(who, safe="")} if who else {}
 
 
 def _check_status(status: int, body: bytes) -> None:

@@ -45,8 +45,8 @@ class Registry(Protocol):
         leads out. After any error `into` may hold a part.
         """
 
-    def tag_version(self, name: str, version: str, key: str, value: str) -> None:
-        """Set one tag of a version, replacing its value. Raises RegistryNotFound."""
+    def tag_version(self, name: str, version: str, key: str, value: str | None) -> None:
+        """Set one tag of a version, replacing its value; None deletes it. Raises RegistryNotFound."""
 
 
 class Anything(Enum):
@@ -65,11 +65,12 @@ class RegistryWriter(Protocol):
     where the model, version or run does not exist. After RegistryUnavailable the change may have been made all the same.
     """
 
-    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None) -> None:
-        """Let an alias name `version`, or nothing (None).
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | Anything | None, who: str = "") -> None:
+        """Let an alias name `version`, or nothing (None). `who` asked for it; by default the bearer of our token.
 
         Raises RegistryConflict if it names neither `expected` (None: nothing) nor `version` already. The guarded MLflow
-        server checks that and moves in one; against any other server somebody may come in between the check and the move.
+        server checks that and moves in one, and writes down who it was. Any other server does not write it down, and
+        somebody may come in between check and move.
         """
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
@@ -78,8 +79,8 @@ class RegistryWriter(Protocol):
     def tag_version(self, name: str, version: str, key: str, value: str | None) -> None:
         """Set one tag of a version, replacing its value; None deletes it."""
 
-    def move_stage(self, name: str, version: str, stage: str) -> None:
-        """Move a version to a stage. Others stay where they are."""
+    def move_stage(self, name: str, version: str, stage: str, *, who: str = "") -> None:
+        """Move a version to a stage. Others stay where they are. `who` asked for it, as above."""
 
     def run_metrics(self, run_id: str) -> Mapping[str, float]:
         """The last value of each metric of a run; may hold NaN and infinities."""
