@@ -14,7 +14,7 @@ from stagedoor.domain.rollout.state import Last, Rollout
 from stagedoor.domain.rollout.steps import Decision
 from stagedoor.domain.traffic import WHOLE
 
-UNSEEN = "evidence: neither the gateways nor Prometheus tell how the versions do"
+UNSEEN = "evidence: not all gateways (or no Prometheus) tell how the versions do"
 
 
 def on_trial(at: Situation) -> Outlook:
@@ -36,6 +36,8 @@ def on_trial(at: Situation) -> Outlook:
 
 def _held(at: Situation, verdict: Verdict) -> str | None:
     """What keeps a version on trial from going on, whatever its step."""
+    if not at.findings.complete:
+        return UNSEEN
     if at.intent.paused:
         return "resume; the judge goes on watching meanwhile"
     if verdict.kind == "freeze":

@@ -35,11 +35,13 @@ class Findings:
     """Everything known now of one model.
 
     `gates` maps (candidate, live) to what the gates said; a pair that is absent has not been examined yet. `evidence` maps
-    epochs to counts and is None while nobody can tell; `stable_p99` is in seconds; `nodes` are the gateways.
+    epochs to counts and is None while nobody can tell; where not all gateways told, it is not `complete`: good enough to roll
+    back on, never to go on with. `stable_p99` is in seconds; `nodes` are the gateways.
     """
 
     gates: Mapping[tuple[str, str | None], tuple[Finding, ...]] = field(default_factory=lambda: MappingProxyType({}))
     evidence: Mapping[int, Evidence] | None = None
+    complete: bool = True
     stable_p99: float | None = None
     nodes: tuple[Node, ...] = ()
 

@@ -84,11 +84,13 @@ class State:
     """One model after `serial` decisions.
 
     `stable` is the version that is live. `gated` are versions that passed the gates, `refused` those that did not and that an
-    alias of a split still names. `drilled` is the last drill's cohort.
+    alias of a split still names. `drilled` is the last drill's cohort. `born` is when the model was registered: another model
+    of the same name has versions of its own.
     """
 
     model: str
     serial: int = 0
+    born: int = 0
     epoch: int = 0
     stable: str | None = None
     route: Route | None = None
@@ -104,11 +106,18 @@ class State:
         kept = [other for other in self.gated if other != version][-KEPT + 1 :]
         return replace(self, gated=(*kept, version), refused=tuple(other for other in self.refused if other != version))
 
+    def of_model_born(self, at: int) -> Self:
+        """This state if it is of the model registered `at`, else a new one that goes on counting: epochs never go back."""
+        if self.born in {0, at}:
+            return replace(self, born=at)
+        return type(self)(self.model, self.serial, at, self.epoch)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON; `from_json` reads it."""
         return {
             "model": self.model,
             "serial": self.serial,
+            "born": self.born,
             "epoch": self.epoch,
             "stable": self.stable,
             "route": write_route(self.route) if self.route else None,
@@ -127,6 +136,7 @@ class State:
         return cls(
             data["model"],
             data["serial"],
+            data["born"],
             data["epoch"],
             data["stable"],
             read_route(route) if route else None,

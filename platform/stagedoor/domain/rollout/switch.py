@@ -14,35 +14,34 @@ from stagedoor.domain.rollout.steps import Decision
 
 def switched(at: Situation) -> Outlook:
     """Roll back on harm; otherwise take the next machine, or promote once it has baked."""
-    intent, state, rollout, findings, now = at.intent, at.state, at.rollout, at.findings, at.now
-    evidence = findings.of(state.epoch)
+    rollout, strategy = at.rollout, at.rollout.strategy
+    evidence = at.findings.of(at.state.epoch)
     if evidence is None:
         return Outlook(waiting_for=UNSEEN)
-    strategy = rollout.strategy
     counts = evidence.of(names.ARM_CANDIDATE)
-    verdict = judge_switched(counts, strategy.rules, elapsed=now - rollout.step_at, bake=strategy.bake)
+    verdict = judge_switched(counts, strategy.rules, elapsed=at.now - rollout.step_at, bake=strategy.bake)
     if verdict.kind == "roll_back":
         return Outlook(rolled_back(at, verdict, asdict(counts)), verdict=verdict)
-    if intent.paused:
-        return Outlook(waiting_for="resume; the judge goes on watching meanwhile", verdict=verdict)
-    if rollout.phase == "rolling":
+    waiting = _held(at)
+    if waiting is None and rollout.phase == "rolling":
         return _rolling(at, verdict)
-    if verdict.kind == "promote":
+    if waiting is None and verdict.kind == "promote":
         return Outlook(promoted(at, rollout, verdict.reason, verdict), verdict=verdict)
-    return Outlook(waiting_for=f"the end of its watch: {verdict.reason}", verdict=verdict)
+    return Outlook(waiting_for=waiting or f"the end of its watch: {verdict.reason}", verdict=verdict)
+
+
+def _held(at: Situation) -> str | None:
+    if at.intent.paused:
+        return "resume; the judge goes on watching meanwhile"
+    return None if at.findings.complete else UNSEEN
 
 
 def _rolling(at: Situation, verdict: Verdict) -> Outlook:
     state, rollout, findings, now = at.state, at.rollout, at.findings, at.now
-    waits = [
-        node.name for node in findings.nodes if node.name in rollout.nodes and not (node.ready and node.epoch >= state.epoch)
-    ]
-    known = {node.name for node in findings.nodes}
-    waits += [name for name in rollout.nodes if name not in known]
+    well = {node.name for node in findings.nodes if node.ready and node.epoch >= state.epoch}
+    waits = ", ".join(name for name in rollout.nodes if name not in well)
     if waits:
-        return Outlook(
-            waiting_for=f"{', '.join(sorted(waits))} to serve version {rollout.candidate} in health", verdict=verdict
-        )
+        return Outlook(waiting_for=f"{waits} to serve version {rollout.candidate} in health", verdict=verdict)
     if now - rollout.step_at < rollout.strategy.interval:
         left = rollout.step_at + rollout.strategy.interval - now
         return Outlook(waiting_for=f"the rest of this machine's interval: {left:.0f} s", verdict=verdict)
