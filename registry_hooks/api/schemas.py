@@ -1,0 +1,276 @@
+"""Bodies in and out. Those that come in are checked against these; the OpenAPI document is made of all."""
+
+from typing import Any, Final
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from registry_hooks.desk.desk import MAX_DRILL_SECONDS
+from stagedoor.domain.refs import check_alias, check_version
+from stagedoor.errors import MalformedName
+
+
+def _version(value: str) -> None:
+    try:
+        check_version(value)
+    except MalformedName as error:
+        raise ValidationError(str(error)) from error
+
+
+def _alias(value: str) -> None:
+    try:
+        check_alias(value)
+    except MalformedName as error:
+        raise ValidationError(str(error)) from error
+
+
+def _said(description: str) -> Any:  # noqa: ANN401  marshmallow's own options
+    return {"metadata": {"description": description}}
+
+
+class Nothing(Schema):
+    """A command without settings."""
+
+
+class Promote(Schema):
+    """Which version, and how. Without a version: end the running rollout by promoting its version now."""
+
+    version = fields.String(validate=_version, **_said("The version's number."))
+    alias = fields.String(validate=_alias, **_said("The alias to move; champion if absent."))
+    strategy = fields.String(
+        validate=validate.Length(1, 1000), **_said("As the tag stagedoor.rollout, for instance canary steps=5,25,100.")
+    )
+
+
+class Rollback(Schema):
+    """Where to."""
+
+    to = fields.String(
+        validate=validate.Length(1, 256),
+        **_said("A version's number, or what its tag semver says. By default the version that was live before."),
+    )
+
+
+class Traffic(Schema):
+    """A split by hand."""
+
+    policy = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.Length(1, 1000),
+        **_said("Shares by alias, as in champion=90,challenger=10; null ends the split."),
+    )
+    sticky = fields.String(
+        allow_none=True,
+        validate=validate.Length(1, 256),
+        **_said("Where the unit comes from, as in header:X-User-Id; null: each request by itself; absent: as it is."),
+    )
+
+
+class Approve(Schema):
+    """Which version."""
+
+    version = fields.String(required=True, validate=_version, **_said("The version's number."))
+
+
+class Drill(Schema):
+    """A fault for a test cohort."""
+
+    fault = fields.String(required=True, validate=validate.OneOf(["error", "latency", "nan"]), **_said("What goes wrong."))
+    rate = fields.Float(
+        required=True,
+        validate=validate.Range(0, 1, min_inclusive=False),
+        **_said("Share of the cohort's requests to the candidate that suffer it."),
+    )
+    seconds = fields.Float(
+        load_default=60.0,
+        validate=validate.Range(1, MAX_DRILL_SECONDS),
+        **_said("The drill ends by itself after this time."),
+    )
+
+
+PHASES: Final = (
+    "idle",
+    "gating",
+    "canary",
+    "shadow",
+    "rolling",
+    "baking",
+    "paused",
+    "held",
+    "frozen",
+    "refused",
+    "drill",
+)
+
+
+class Judged(Schema):
+    """What the judge says at this moment."""
+
+    kind = fields.String(validate=validate.OneOf(["promote", "roll_back", "hold", "freeze"]))
+    reason = fields.String()
+    numbers = fields.Dict(keys=fields.String(), values=fields.Float(), **_said("e-values and counts by name."))
+
+
+class Gate(Schema):
+    """What one gate found."""
+
+    gate = fields.String()
+    outcome = fields.String(validate=validate.OneOf(["pass", "fail", "error", "wait"]))
+    reason = fields.String()
+    evidence = fields.Dict()
+
+
+class Last(Schema):
+    """How the last rollout ended."""
+
+    outcome = fields.String(**_said("promoted, rolled_back, refused, aborted, returned or drilled."))
+    version = fields.String()
+    reason = fields.String()
+    at = fields.Float(**_said("Seconds since 1970."))
+    epoch = fields.Integer()
+
+
+class Model(Schema):
+    """One model as the controller sees it."""
+
+    model = fields.String(required=True)
+    stable = fields.String(required=True, allow_none=True, **_said("The version that is live."))
+    phase = fields.String(required=True, validate=validate.OneOf(PHASES))
+    candidate = fields.String(allow_none=True, **_said("The version on its way."))
+    strategy = fields.String(allow_none=True)
+    step = fields.Integer(allow_none=True, **_said("Index into steps."))
+    steps = fields.List(fields.Integer(), **_said("The candidate's shares in basis points."))
+    weight = fields.Integer(allow_none=True, **_said("The candidate's share now, in basis points."))
+    epoch = fields.Integer(allow_none=True)
+    who = fields.String(allow_none=True, **_said("Who asked for it."))
+    started_at = fields.Float(allow_none=True)
+    waiting_for = fields.String(allow_none=True)
+    verdict = fields.Nested(Judged, allow_none=True)
+    gates = fields.List(fields.Nested(Gate))
+    last = fields.Nested(Last, allow_none=True)
+    problems = fields.List(fields.String())
+    updated_at = fields.Float()
+
+
+class Asked(Model):
+    """The model as it was when the command had been taken down."""
+
+    asked_at = fields.Float(required=True, **_said("What the controller decides on it carries a later time."))
+
+
+class Drilled(Asked):
+    """The same, and the cohort."""
+
+    cohort = fields.String(required=True, **_said("Send it as X-Stagedoor-Cohort to take part."))
+    fault = fields.String(required=True)
+    rate = fields.Float(required=True)
+    until = fields.Float(required=True)
+
+
+class Models(Schema):
+    """All models that the token may see."""
+
+    models = fields.List(fields.Nested(Model), required=True)
+
+
+class Entry(Schema):
+    """One row of the ledger."""
+
+    seq = fields.Integer()
+    at = fields.Float()
+    model = fields.String()
+    kind = fields.String()
+    who = fields.String()
+    from_version = fields.String(allow_none=True)
+    to_version = fields.String(allow_none=True)
+    live = fields.String(allow_none=True, **_said("The version that was live after it."))
+    epoch = fields.Integer()
+    reason = fields.String()
+    evidence = fields.Dict()
+    generation = fields.Integer()
+    hash = fields.String()
+
+
+class Life(Schema):
+    """A version that was live."""
+
+    version = fields.String(allow_none=True)
+    since = fields.Float()
+    seq = fields.Integer()
+    who = fields.String()
+
+
+class History(Schema):
+    """What was decided, newest first."""
+
+    model = fields.String(required=True)
+    at = fields.Float(allow_none=True)
+    live = fields.Nested(Life, allow_none=True)
+    entries = fields.List(fields.Nested(Entry), required=True)
+
+
+class Arm(Schema):
+    """One version with its share, in basis points."""
+
+    name = fields.String(required=True)
+    version = fields.String(required=True)
+    weight = fields.Integer(required=True)
+
+
+class Route(Schema):
+    """The split of one epoch, with all that decides where a unit falls."""
+
+    model = fields.String(required=True)
+    epoch = fields.Integer(required=True)
+    arms = fields.List(fields.Nested(Arm), required=True)
+    salt = fields.String(required=True, **_said("Key of the hash, hexadecimal."))
+    sticky = fields.String(allow_none=True)
+    reason = fields.String()
+    by = fields.String()
+    aliases = fields.Dict()
+    watched = fields.Boolean()
+    slow_seconds = fields.Float(allow_none=True)
+    warm = fields.List(fields.String())
+    shield = fields.Boolean()
+    mirror = fields.String(allow_none=True)
+    rolling = fields.Dict(allow_none=True)
+    drill = fields.Dict(allow_none=True)
+    decided = fields.Nested(Entry, allow_none=True)
+
+
+class Verification(Schema):
+    """What a walk along the ledger's chain found."""
+
+    sound = fields.Boolean(required=True)
+    rows = fields.Integer(required=True, **_said("Sound rows."))
+    first_bad = fields.Integer(required=True, allow_none=True, **_said("The first row that is not what was written."))
+    why = fields.String(required=True)
+    head = fields.String(required=True, **_said("Hash of the newest sound row; note it elsewhere."))
+
+
+class Role(Schema):
+    """What answers here, and where the rest is."""
+
+    role = fields.String(required=True)
+    controller = fields.String(required=True, allow_none=True)
+    gateway = fields.String(required=True, allow_none=True)
+    mlflow = fields.String(required=True, allow_none=True)
+    version = fields.String(required=True)
+
+
+class State(Schema):
+    """A probe's answer."""
+
+    status = fields.String(required=True)
+    missing = fields.List(fields.String(), **_said("What is not there yet."))
+
+
+class Problem(Schema):
+    """RFC 9457 problem; `code` never changes."""
+
+    type = fields.String(required=True)
+    title = fields.String(required=True)
+    status = fields.Integer(required=True)
+    detail = fields.String(required=True)
+    code = fields.String(required=True)
+    request_id = fields.String(required=True)
