@@ -1,6 +1,5 @@
 """Transactions on the ledger's database. Every wait is bounded, and every failure is a LedgerUnavailable."""
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,15 +69,25 @@ class Database:
         if self.file is None and read_only:
             options["isolation_level"] = "REPEATABLE READ"
         try:
-            with self._bounded(seconds), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            with self.bounded(seconds), self.engine.connect().execution_options(**options) as connection, connection.begin():
                 yield connection
         except (SQLAlchemyError, OSError, UnicodeError) as error:
-            raise LedgerUnavailable(self._advice()) from error
+            raise LedgerUnavailable(self.advice) from error
 
-    def _bounded(self, seconds: float) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext() if self.file is not None else self._deadlines.within(seconds)
+    @contextmanager
+    def bounded(self, seconds: float, connection: sa.Connection | None = None) -> Iterator[None]:
+        """Cut off `connection`, and whatever the block connects to, after so many seconds. SQLite's own timeout is enough."""
+        if self.file is not None:
+            yield
+            return
+        with self._deadlines.within(seconds):
+            if connection is not None:
+                self._deadlines.watch(driver_connection(connection))
+            yield
 
-    def _advice(self) -> str:
+    @property
+    def advice(self) -> str:
+        """What to do when it does not answer."""
         if self.file is not None:
             return (
                 "The ledger's file cannot be read or written. See that the folder `control` of the state folder is there, "
@@ -118,6 +127,11 @@ class Database:
             return connection
 
         return engine
+
+
+def driver_connection(connection: sa.Connection) -> Any:  # noqa: ANN401  SQLAlchemy's own type for it
+    """The driver's connection beneath."""
+    return connection.connection.driver_connection
 
 
 def _lenient(data: bytes) -> str:
