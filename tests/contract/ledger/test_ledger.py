@@ -110,7 +110,9 @@ def test_awkward_values_come_back_as_the_draft_has_them(ledger: Ledger) -> None:
     assert ledger.verify().sound
 
 
-_ROW = "INSERT {} INTO stagedoor_ledger SELECT {}, {}, at, model, kind, who, from_version, to_version, epoch, reason, evidence, "
+_ROW = (
+    "INSERT {} INTO stagedoor_ledger SELECT {}, {}, at, model, kind, who, from_version, to_version, epoch, reason, evidence, "
+)
 _ROW += "state, generation, {}, hash FROM stagedoor_ledger WHERE seq = 5"
 
 
@@ -191,7 +193,7 @@ def test_a_sound_ledger_says_its_head(filled: Ledger) -> None:
 
 
 def test_a_changed_row_is_not_believed(filled: Ledger, tamper: Tamper) -> None:
-    tamper(filled, "UPDATE stagedoor_ledger SET state = '{\"stable\":\"1\"}' WHERE seq = 5")
+    tamper(filled, 'UPDATE stagedoor_ledger SET state = \'{"stable":"1"}\' WHERE seq = 5')
     for read in (filled.latest, lambda: filled.history("fraud"), lambda: filled.live_at("fraud", 9e9)):
         with pytest.raises(LedgerTampered, match="Row 5"):
             read()
