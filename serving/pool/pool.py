@@ -167,10 +167,10 @@ class Pool:
         before = self.view
         step = advance(before, snapshot, self._shelf.loaded(), self._shelf.failures())
         self.view = step.view
-        self._missing = step.missing
+        self._missing = (*step.missing, *step.beside)
         known = {key for entry in self._entries() for key in _ready_keys(entry)}
-        self._shelf.keep(route_keys(step.view, snapshot), known)
-        for key in step.missing:
+        self._shelf.keep(*route_keys(step.view, snapshot), known)
+        for key in self._missing:
             self._shelf.fetch(key, snapshot.models[key.name].versions[key.version].memory_bytes)
         for name, live in step.view.models.items():
             old = before.models.get(name)
@@ -195,7 +195,8 @@ class Pool:
         stale = age is None or age > self._stale_after
         if stale != self.view.stale:
             self.view = replace(self.view, stale=stale)
-            self._log.warning("registry_stale" if stale else "registry_fresh", staleness_seconds=age)
+            if age is not None:
+                self._log.warning("registry_stale" if stale else "registry_fresh", staleness_seconds=round(age, 3))
 
     def _report(self, now: float) -> None:
         self._reported_at = now

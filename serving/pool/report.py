@@ -21,6 +21,7 @@ def describe(view: View, failures: Mapping[Key, Failure], started_at: float, now
         "serial": view.serial,
         "started_at": started_at,
         "updated_at": now,
+        "routes": {name: live.entry.route.epoch for name, live in view.models.items() if live.entry.route},
         "models": {name: _model(live, failures) for name, live in view.models.items()},
     }
 

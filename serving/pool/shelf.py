@@ -72,7 +72,8 @@ class Shelf:
         self._flights: dict[Key, tuple[int, Future[Version]]] = {}
         self._failures: dict[Key, Failure] = {}
         self._dropped = False
-        self._protected: frozenset[Key] = frozenset()
+        self._arms: frozenset[Key] = frozenset()
+        self._beside: frozenset[Key] = frozenset()
         self._log: Any = get_logger()
 
     def loaded(self) -> dict[Key, Version]:
@@ -93,10 +94,10 @@ class Shelf:
                 self._failures[key].retry_at <= now for key in wanted if key in self._failures and key not in self._flights
             )
 
-    def keep(self, protected: frozenset[Key], known: Collection[Key]) -> None:
-        """Never evict `protected`; forget whatever is not in `known`."""
+    def keep(self, arms: frozenset[Key], beside: frozenset[Key], known: Collection[Key]) -> None:
+        """Never evict `arms`, and what routes want `beside` them only for an arm; forget whatever is not in `known`."""
         with self._lock:
-            self._protected = protected
+            self._arms, self._beside = arms, beside
             for mapping in (self._loaded, self._failures):
                 for key in [key for key in mapping if key not in known]:
                     self._dropped |= has_cycles(mapping.pop(key))
@@ -155,11 +156,17 @@ class Shelf:
         self._changed()
 
     def _make_room(self, key: Key, memory_bytes: int) -> None:
-        """Evict what no route names, least recently used first. Raises OverBudget if even that is not enough."""
+        """Evict what no route names, least recently used first; for an arm also what routes want beside their arms.
+
+        Raises OverBudget if even that is not enough.
+        """
         with self._lock:
             coming = sum(size for other, (size, _) in self._flights.items() if other != key)
             held = {other: version.memory_bytes for other, version in self._loaded.items()}
-            leaving = choose_evictions(held, self._protected, _last_use(self._loaded), self._budget - coming - memory_bytes)
+            room = self._budget - coming - memory_bytes
+            leaving = choose_evictions(held, self._arms | self._beside, _last_use(self._loaded), room)
+            if leaving is None and key in self._arms:
+                leaving = choose_evictions(held, self._arms, _last_use(self._loaded), room)
             if leaving is None:
                 raise OverBudget(
                     f"It needs {memory_bytes // MIB} MiB and the versions that take traffic leave less. Raise "

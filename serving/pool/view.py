@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from serving.loading.version import Version
+from stagedoor.domain.issued import stable_alone
 from stagedoor.domain.snapshot import ModelEntry, Snapshot
 
 
@@ -43,16 +44,18 @@ EMPTY: Final = View(0, MappingProxyType({}))
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The next view, and the arms that have to be loaded before the rest of the snapshot can come into force."""
+    """The next view. Arms that are `missing` hold up the rest of the snapshot; what is wanted `beside` the arms does not."""
 
     view: View
     missing: tuple[Key, ...]
+    beside: tuple[Key, ...] = ()
 
 
 def advance(view: View, snapshot: Snapshot, loaded: Mapping[Key, Version], failed: Collection[Key]) -> Advance:
     """Bring as much of `snapshot` into force as `loaded` allows.
 
-    A model whose arms are not all loaded stays as it was; one that never was in force here has no route yet.
+    A model whose arms are not all loaded stays as it was; one that never was in force here has no route yet. Only where
+    a controller issued the route and nothing but candidates failed to load, the stable arm alone begins.
     """
     by_model: dict[str, dict[Key, Version]] = {}
     for key, version in loaded.items():
@@ -62,11 +65,12 @@ def advance(view: View, snapshot: Snapshot, loaded: Mapping[Key, Version], faile
     for name, entry in snapshot.models.items():
         lacking = [key for key in arm_keys(entry) if key not in loaded]
         missing += lacking
-        current = _current(view.models.get(name), entry, complete=not lacking)
+        current = _current(view.models.get(name), entry, lacking, failed)
         models[name] = LiveModel(current, _loaded(by_model.get(name, {}), current, entry))
     waiting = any(key not in failed for key in missing)
     serial = view.serial if waiting else max(view.serial, snapshot.serial)
-    return Advance(View(serial, models, view.stale), tuple(missing))
+    beside = tuple(sorted(key for entry in snapshot.models.values() for key in beside_keys(entry) if key not in loaded))
+    return Advance(View(serial, models, view.stale), tuple(missing), beside)
 
 
 def arm_keys(entry: ModelEntry) -> tuple[Key, ...]:
@@ -76,24 +80,42 @@ def arm_keys(entry: ModelEntry) -> tuple[Key, ...]:
     return tuple(key for key in keys if key is not None)
 
 
+def beside_keys(entry: ModelEntry) -> frozenset[Key]:
+    """What the route of `entry` wants in memory besides: to go back to, to mirror to, to be next."""
+    versions = entry.route.versions if entry.route else frozenset[str]()
+    keys = {version_key(entry, version) for version in versions}
+    return frozenset(key for key in keys if key is not None) - set(arm_keys(entry))
+
+
 def version_key(entry: ModelEntry, version: str) -> Key | None:
     """The key of a version of this model that is ready on this machine."""
     found = entry.versions.get(version)
     return Key(entry.name, version, found.digest) if found is not None and found.state == "ready" else None
 
 
-def route_keys(view: View, snapshot: Snapshot) -> frozenset[Key]:
-    """Everything that traffic may fall to, now or as soon as it is loaded."""
+def route_keys(view: View, snapshot: Snapshot) -> tuple[frozenset[Key], frozenset[Key]]:
+    """Everything that traffic may fall to, now or as soon as it is loaded; and what those routes want in memory besides."""
     entries = [live.entry for live in view.models.values()] + list(snapshot.models.values())
-    return frozenset(key for entry in entries for key in arm_keys(entry))
+    arms = frozenset(key for entry in entries for key in arm_keys(entry))
+    return arms, frozenset(key for entry in entries for key in beside_keys(entry)) - arms
 
 
-def _current(old: LiveModel | None, entry: ModelEntry, *, complete: bool) -> ModelEntry:
+def _current(old: LiveModel | None, entry: ModelEntry, lacking: list[Key], failed: Collection[Key]) -> ModelEntry:
     before = old.entry.route if old is not None else None
-    goes_back = before is not None and entry.route is not None and entry.route.epoch < before.epoch
-    if complete and not goes_back:
+    if old is not None and before is not None and (lacking or _goes_back(old.entry, entry)):
+        return old.entry
+    if not lacking or entry.route is None:
         return entry
-    return old.entry if old is not None and before is not None else replace(entry, route=None)
+    stable = version_key(entry, entry.route.stable.version)
+    may_begin = entry.route.issued and stable not in lacking and all(key in failed for key in lacking)
+    return replace(entry, route=stable_alone(entry.route) if may_begin else None)
+
+
+def _goes_back(before: ModelEntry, entry: ModelEntry) -> bool:
+    """Whether the epoch of the same model would; epochs of a controller and of a resolver are not of one count."""
+    if before.route is None or entry.route is None or before.created_at != entry.created_at:
+        return False
+    return before.route.issued == entry.route.issued and entry.route.epoch < before.route.epoch
 
 
 def _loaded(known: Mapping[Key, Version], current: ModelEntry, entry: ModelEntry) -> dict[str, Version]:

@@ -27,8 +27,10 @@ def entries(draw: st.DrawFn, name: str, serial: int) -> ModelEntry:
     versions = {version: VersionEntry(version, "ready", digest + version) for version in VERSIONS}
     weights = [10_000 - len(arms) + 1, *[1] * (len(arms) - 1)]
     epoch = draw(st.integers(1, serial))
-    route = Route(epoch, tuple(Arm(v, v, w) for v, w in zip(arms, weights, strict=True)), b"s") if arms else None
-    return ModelEntry(name, route=route, versions=versions)
+    warm = tuple(draw(st.lists(st.sampled_from(VERSIONS), max_size=2)))
+    split = tuple(Arm(v, v, w) for v, w in zip(arms, weights, strict=False))
+    route = Route(epoch, split, b"s", issued=draw(st.booleans()), watched=True, warm=warm) if arms else None
+    return ModelEntry(name, route=route, versions=versions, created_at=draw(st.sampled_from([1, 1, 1, 2])))
 
 
 @st.composite
@@ -56,7 +58,9 @@ def test_serials_and_epochs_never_go_back_and_every_route_is_whole(steps: list[t
         for name, live in view.models.items():
             old = before.models.get(name)
             if old is not None and old.entry.route is not None and live.entry.route is not None:
-                assert live.entry.route.epoch >= old.entry.route.epoch
+                of_one_count = old.entry.route.issued == live.entry.route.issued
+                if of_one_count and old.entry.created_at == live.entry.created_at:
+                    assert live.entry.route.epoch >= old.entry.route.epoch
             for key in arm_keys(live.entry):
                 assert live.loaded[key.version].digest == key.digest
             arms = live.entry.route.arms if live.entry.route else ()
@@ -81,3 +85,23 @@ def test_a_load_under_way_holds_the_serial_back_and_a_failed_one_does_not(moment
     assert advance(EMPTY, snapshot, {}, set(step.missing)).view.serial == snapshot.serial
     for key in step.missing:
         assert step.view.models[key.name].entry == replace(snapshot.models[key.name], route=None)
+
+
+@given(moments())
+def test_a_candidate_that_failed_to_load_leaves_an_issued_route_to_its_stable_arm(
+    moment: tuple[Snapshot, set[Key], set[Key]],
+) -> None:
+    snapshot, _, _ = moment
+    stable = {key for entry in snapshot.models.values() for key in arm_keys(entry)[:1]}
+    missing = set(advance(EMPTY, snapshot, {}, ()).missing) - stable
+    step = advance(EMPTY, snapshot, {key: version_of(key) for key in stable}, missing)
+    for name, live in step.view.models.items():
+        asked = snapshot.models[name].route
+        failed = any(key.name == name for key in missing)
+        if asked is None or not failed:
+            assert live.entry.route == asked
+        elif asked.issued:
+            assert live.entry.route is not None
+            assert (live.entry.route.arms, live.entry.route.watched) == ((replace(asked.stable, weight=10_000),), False)
+        else:
+            assert live.entry.route is None

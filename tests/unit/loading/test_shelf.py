@@ -13,7 +13,7 @@ from serving.pool.view import Key
 from serving.values import Inputs, Outputs, TensorSpec
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
 
-ONE, TWO, THREE = (Key("m", number, f"d{number}") for number in "123")
+ONE, TWO, THREE, FOUR = (Key("m", number, f"d{number}") for number in "1234")
 
 
 class Clock:
@@ -117,10 +117,23 @@ def test_what_a_route_names_never_leaves() -> None:
     shelf = shelf_of(budget=25)
     fetch(shelf, ONE)
     fetch(shelf, TWO)
-    shelf.keep(frozenset({ONE, TWO}), {ONE, TWO, THREE})
+    shelf.keep(frozenset({ONE, TWO}), frozenset(), {ONE, TWO, THREE})
     with pytest.raises(OverBudget, match="STAGEDOOR_MEMORY_BUDGET_MIB"):
         fetch(shelf, THREE)
     assert set(shelf.loaded()) == {ONE, TWO}
+
+
+def test_what_a_route_wants_beside_its_arms_leaves_for_an_arm_alone() -> None:
+    shelf = shelf_of(budget=25)
+    fetch(shelf, ONE)
+    fetch(shelf, TWO)
+    shelf.keep(frozenset({ONE}), frozenset({TWO}), {ONE, TWO, THREE})
+    with pytest.raises(OverBudget):
+        fetch(shelf, THREE)
+    assert set(shelf.loaded()) == {ONE, TWO}
+    shelf.keep(frozenset({ONE, FOUR}), frozenset({TWO}), {ONE, TWO, THREE, FOUR})
+    fetch(shelf, FOUR)
+    assert set(shelf.loaded()) == {ONE, FOUR}
 
 
 def test_a_version_larger_than_the_budget_moves_nobody() -> None:
@@ -143,7 +156,7 @@ def test_what_is_not_known_any_more_is_forgotten() -> None:
     shelf = shelf_of()
     fetch(shelf, ONE)
     fetch(shelf, TWO)
-    shelf.keep(frozenset(), {TWO})
+    shelf.keep(frozenset(), frozenset(), {TWO})
     assert set(shelf.loaded()) == {TWO}
 
 
