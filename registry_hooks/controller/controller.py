@@ -1,7 +1,7 @@
 """One turn of the controller: everything it knows of is gathered, each model is planned, and plans are carried out."""
 
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -69,10 +69,11 @@ class Parts:
 class Controller:
     """Decides while it leads. `turn` is called about once a second, from one thread."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, threads: Executor | None = None) -> None:
+        """`threads` runs the gates; by default two threads of its own."""
         self._parts = parts
         self._reader = Reader(parts.registry)
-        self._threads = ThreadPoolExecutor(GATE_THREADS, thread_name_prefix="gates")
+        self._threads = threads or ThreadPoolExecutor(GATE_THREADS, thread_name_prefix="gates")
         self._keeper = Gatekeeper(parts.gates, self._threads)
         self._performer = Performer(parts.registry)
         self._states: dict[str, State] | None = None

@@ -1,7 +1,7 @@
 """Running the gates beside the loop: one look at each version at a time, with pauses between two looks at the same."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -33,7 +33,7 @@ class _Look:
 class Gatekeeper:
     """Keeps what the gates said of each model's versions, and has them look again where that may change."""
 
-    def __init__(self, gates: Gates, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, gates: Gates, threads: Executor) -> None:
         self._gates = gates
         self._threads = threads
         self._looks: dict[tuple[str, Pair], _Look] = {}

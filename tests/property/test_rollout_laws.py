@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,7 @@ class Gateways:
     failing: Mapping[str, float]
     rate: int = 50
     silent: bool = False
-    chance: random.Random = field(default_factory=lambda: random.Random(7))
+    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311  no secret
     counts: dict[int, dict[str, list[int]]] = field(default_factory=dict)
     epochs: list[int] = field(default_factory=list)
     served: set[str] = field(default_factory=set)
@@ -196,7 +196,7 @@ class World:
     def start(self) -> Controller:
         self.board = Board()
         parts = Parts(
-            settings=Settings(rollout_window_seconds=60),
+            settings=Settings(),
             registry=self.registry,
             ledger=self.ledger,
             lease=Lease(self.ledger),
@@ -205,9 +205,7 @@ class World:
             board=self.board,
             nodes=lambda _model: (Node("a", ready=True, epoch=10**9),),
         )
-        controller = Controller(parts)
-        controller._keeper._threads = Inline()  # gates answer at once, in this thread
-        return controller
+        return Controller(parts, Inline())
 
     def turn(self) -> None:
         self.now += 1.0
@@ -246,15 +244,15 @@ class World:
         return self.stable, self.champion, last.outcome if last else "", self.verdict("2").partition(":")[0]
 
 
-class Inline:
+class Inline(Executor):
     """An executor of this very thread."""
 
-    def submit(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
+    def submit(self, work: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        future.set_result(work(*args))
+        future.set_result(work(*args, **named))
         return future
 
-    def shutdown(self, **_: Any) -> None:
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  its base
         """Nothing to end."""
 
 
@@ -464,7 +462,7 @@ def test_the_alias_of_a_deleted_version_leaves_what_is_live_alone() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(kills=st.lists(st.integers(1, 25), max_size=12), bad=st.booleans(), gate=st.booleans())
-def test_a_controller_killed_anywhere_ends_where_one_that_lives_ends(kills: list[int], bad: bool, gate: bool) -> None:
+def test_a_controller_killed_anywhere_ends_where_one_that_lives_ends(kills: list[int], *, bad: bool, gate: bool) -> None:
     failing = BAD if bad else GOOD
     gates = ["2"] if gate else []
     whole = World(failing, bad_gates=gates)
