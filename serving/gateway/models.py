@@ -163,13 +163,28 @@ def describe_model(live: LiveModel) -> dict[str, Any]:
 
 
 def describe_route(entry: ModelEntry) -> dict[str, Any] | None:
-    """The effective split, weights in basis points; None where nothing is live."""
+    """The effective split, weights in basis points; None where nothing is live.
+
+    Of a drill all but its cohort is told: who knows that takes part in it.
+    """
     route = entry.route
     if route is None:
         return None
-    arms = [{"name": arm.name, "version": arm.version, "weight": arm.weight} for arm in route.arms]
-    sticky = str(route.sticky) if route.sticky else None
-    return {"epoch": route.epoch, "reason": route.reason, "sticky": sticky, "arms": arms}
+    rolling, drill = route.rolling, route.drill
+    return {
+        "epoch": route.epoch,
+        "reason": route.reason,
+        "sticky": str(route.sticky) if route.sticky else None,
+        "arms": [{"name": arm.name, "version": arm.version, "weight": arm.weight} for arm in route.arms],
+        "issued": route.issued,
+        "watched": route.watched,
+        "slow_seconds": route.slow_seconds,
+        "warm": list(route.warm),
+        "shield": route.shield,
+        "mirror": route.mirror,
+        "rolling": {"version": rolling.version, "nodes": list(rolling.nodes)} if rolling else None,
+        "drill": {"fault": drill.fault, "rate": drill.rate, "until": drill.until} if drill else None,
+    }
 
 
 def describe_version(version: LoadedVersion) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from flask import Blueprint, Response, request
 from serving.gateway.access import current_principal, services
 from serving.gateway.answers import json_answer
 from serving.gateway.predictions import read_body
-from serving.gateway.webhook import HEADER_DELIVERY, HEADER_SIGNATURE, HEADER_TIMESTAMP, Delivery, check_signature
 from serving.snapshot_file import request_nudge
 from stagedoor import names
 from stagedoor.auth import check_role
 from stagedoor.errors import BodyTooLarge, TokenInvalid
 from stagedoor.telemetry import get_logger
+from stagedoor.webhooks import HEADER_DELIVERY, HEADER_SIGNATURE, HEADER_TIMESTAMP, Delivery, check_signature
 
 views = Blueprint("nudge", __name__)
 

@@ -89,6 +89,7 @@ OPERATIONS: Final = (
     Operation("get", "/health", SIMPLE, "Health with reasons", schemas.Health, needs_token=False),
     Operation("get", "/models", MODELS, "List the models", schemas.Models),
     Operation("get", "/models/{ref}", MODELS, "Describe a model", schemas.ModelDetail, statuses=(400, 404, 503)),
+    Operation("get", "/stagedoor", MACHINE, "Who answers here?", schemas.Introduction, needs_token=False),
     Operation("get", "/livez", MACHINE, "Does the process answer?", schemas.Livez, needs_token=False),
     Operation("get", "/readyz", MACHINE, "Can requests be answered?", schemas.Readyz, needs_token=False),
     Operation("get", "/status", MACHINE, "Everything about this machine (viewer)", schemas.Status),

@@ -4,17 +4,25 @@ from typing import Any, Final
 
 _ROUTE: Final = {
     "epoch": 12,
-    "reason": "follows the registry",
-    "sticky": "header:X-User-Id",
-    "arms": [{"name": "champion", "version": "2", "weight": 9000}, {"name": "challenger", "version": "3", "weight": 1000}],
+    "reason": "Version 3 gets 10 % of the requests.",
+    "sticky": None,
+    "arms": [{"name": "champion", "version": "2", "weight": 9000}, {"name": "candidate", "version": "3", "weight": 1000}],
+    "issued": True,
+    "watched": True,
+    "slow_seconds": 0.05,
+    "warm": ["1"],
+    "shield": True,
+    "mirror": None,
+    "rolling": None,
+    "drill": None,
 }
 _MODEL: Final = {
     "name": "fraud",
     "live": True,
-    "aliases": {"champion": "2", "challenger": "3"},
+    "aliases": {"champion": "2"},
     "stages": {},
     "route": _ROUTE,
-    "loaded": ["2", "3"],
+    "loaded": ["1", "2", "3"],
 }
 _INPUTS: Final = [
     {"name": "amount", "datatype": "FP64", "shape": [-1]},
@@ -67,5 +75,6 @@ EXAMPLES: Final[dict[str, Any]] = {
         "timestamp": "2026-01-31T12:00:00.000+00:00",
         "version": "0.1.0",
     },
+    "Introduction": {"role": "gateway", "controller": "http://127.0.0.1:8100", "version": "0.1.0"},
     "Readyz": {"status": "ready", "serial": 12, "staleness_seconds": 0.4, "registry_error": None},
 }

@@ -29,6 +29,14 @@ def node_reader() -> NodeReader:
     return reader
 
 
+@views.get("/stagedoor")
+def introduce() -> Response:
+    """Who answers here, for programs that were given one address of several."""
+    controller = services().settings.controller_url
+    where = str(controller).rstrip("/") if controller is not None else None
+    return json_answer({"role": "gateway", "controller": where, "version": __version__})
+
+
 @views.get("/livez")
 def livez() -> Response:
     """The process answers; nothing else is asked."""
@@ -95,6 +103,8 @@ def status() -> Response:
     shown = {entry.name for entry in entries}
     body = {
         "version": __version__,
+        "node": services().settings.node,
+        "follow": services().settings.follow,
         "now": now,
         "serial": node.snapshot.serial,
         "health": {"status": judged.status, "reasons": list(judged.reasons)},
@@ -132,9 +142,10 @@ def _visible(node: Node, principal: Principal) -> list[ModelEntry]:
 def _without_hidden(worker: Mapping[str, Any], shown: set[str]) -> dict[str, Any]:
     """A worker's report without the models that this viewer's patterns do not match."""
     report = dict(worker)
-    models = report.get("models")
-    if isinstance(models, dict):
-        report["models"] = {name: what for name, what in models.items() if name in shown}
+    for key in ("models", "routes"):
+        by_model = report.get(key)
+        if isinstance(by_model, dict):
+            report[key] = {name: what for name, what in by_model.items() if name in shown}
     return report
 
 

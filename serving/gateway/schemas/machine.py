@@ -8,6 +8,7 @@ from serving.gateway.schemas.fields import integer, maybe, text, texts
 from serving.gateway.schemas.models import Route
 
 _STATUS: Final = ("healthy", "degraded", "unhealthy")
+_MODES: Final = ("aliases", "route")
 _STATES: Final = ("pending", "ready", "refused")
 
 
@@ -82,6 +83,14 @@ class VersionState(Schema):
     reason = text("Why it was refused.")
 
 
+class Introduction(Schema):
+    """Who answers at this address, and where to find the other planes."""
+
+    role = text("gateway.")
+    controller = maybe(fields.String, "Address of the controller; null: none is known here.")
+    version = text("Version of Stagedoor.")
+
+
 class ModelStatus(Schema):
     """What is asked for, what is served, and the difference."""
 
@@ -100,13 +109,17 @@ class Status(Schema):
     """Everything about this machine that a viewer may know."""
 
     version = text("Version of Stagedoor.")
+    node = text("Name of this machine among several gateways.")
+    follow = text("What is served: what the aliases name, or what a controller's route says.", validate=validate.OneOf(_MODES))
     now = fields.Float(required=True, metadata={"description": "Seconds since 1970."})
     serial = integer("Serial of the snapshot published last.")
     health = fields.Nested(Judgement, required=True)
     staleness_seconds = maybe(fields.Float, "Age of what is known of the registry; null: never read.")
     registry = fields.Nested(Registry, required=True, allow_none=True)
     models = fields.List(fields.Nested(ModelStatus), required=True)
-    workers = fields.List(fields.Dict(), required=True, metadata={"description": "What each gateway worker reports."})
+    workers = fields.List(
+        fields.Dict(), required=True, metadata={"description": "What each gateway worker reports; `routes` has the epochs."}
+    )
 
 
 class Accepted(Schema):

@@ -21,13 +21,36 @@ class Arm(Schema):
     weight = integer("Share in basis points; the arms of a route add up to 10,000.")
 
 
+class Rolling(Schema):
+    """A version that takes over machine by machine."""
+
+    version = text("The version.")
+    nodes = fields.List(fields.String(), required=True, metadata={"description": "The machines that have it already."})
+
+
+class Drill(Schema):
+    """A fault put into the candidate, for a test cohort alone."""
+
+    fault = text("error, latency or nan.")
+    rate = fields.Float(required=True, metadata={"description": "Share of the cohort's requests that suffer it."})
+    until = fields.Float(required=True, metadata={"description": "When it ends by itself, seconds since 1970."})
+
+
 class Route(Schema):
     """How plain-name traffic splits. The first arm is the stable one."""
 
-    epoch = integer("Serial of the snapshot in which this route began.")
+    epoch = integer("Which route it is: of a controller's count, or the serial of the snapshot in which it began.")
     reason = text("Why it is so.")
     sticky = maybe(fields.String, "Where the unit of assignment comes from; null: each request by itself.")
     arms = fields.List(fields.Nested(Arm), required=True)
+    issued = fields.Boolean(required=True, metadata={"description": "Whether a controller issued it."})
+    watched = fields.Boolean(required=True, metadata={"description": "Whether outcomes are counted by epoch."})
+    slow_seconds = maybe(fields.Float, "What counts as a slow answer.")
+    warm = fields.List(fields.String(), required=True, metadata={"description": "Versions kept in memory to go back to."})
+    shield = fields.Boolean(required=True, metadata={"description": "Whether the stable version answers for a failing one."})
+    mirror = maybe(fields.String, "A version that gets a copy of each request.")
+    rolling = fields.Nested(Rolling, required=True, allow_none=True)
+    drill = fields.Nested(Drill, required=True, allow_none=True)
 
 
 class Model(Schema):

@@ -30,6 +30,7 @@ DOCUMENTED = (
     ("/readyz", schemas.Readyz),
     ("/health", schemas.Health),
     ("/status", schemas.Status),
+    ("/stagedoor", schemas.Introduction),
 )
 
 
@@ -52,7 +53,9 @@ def test_without_a_token_nothing_is_told_of_models(gateway: Any, path: str) -> N
     assert schemas.Problem().validate(answer.json) == {}
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/health", "/v2", "/v2/health/live", "/v2/health/ready", "/metrics"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/health", "/v2", "/v2/health/live", "/v2/health/ready", "/metrics", "/stagedoor"]
+)
 def test_probes_need_no_token(gateway: Any, path: str) -> None:
     assert gateway.client.get(path).status_code == 200
 
