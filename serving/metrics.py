@@ -11,13 +11,33 @@ BUCKETS: Final = (0.0002, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 
 ASSIGNED: Final = Counter(
     names.METRIC_ASSIGNED.removesuffix("_total"),
-    "Requests given to a version, counted before it predicts.",
-    ["model", "version", "arm"],
+    "Requests given to a version, counted before it predicts. `epoch` is empty where they are no evidence of a rollout.",
+    ["model", "version", "arm", "epoch"],
 )
 PREDICTIONS: Final = Counter(
     names.METRIC_PREDICTIONS.removesuffix("_total"),
     "Requests by what came of them; model_error, invalid_output and timeout are the version's doing.",
-    ["model", "version", "arm", "outcome"],
+    ["model", "version", "arm", "epoch", "outcome"],
+)
+SLOW: Final = Counter(
+    names.METRIC_SLOW.removesuffix("_total"),
+    "Answers and failures of a version that took longer than the route allows, and all its timeouts.",
+    ["model", "version", "arm", "epoch"],
+)
+USERS: Final = Counter(
+    names.METRIC_USERS.removesuffix("_total"),
+    "First outcome of each sticky caller in an experiment, ok or failed. Few are left out: their hash met another's.",
+    ["model", "version", "arm", "epoch", "outcome"],
+)
+SHADOW: Final = Counter(
+    names.METRIC_SHADOW.removesuffix("_total"),
+    "Copies of requests given to a mirrored version, by how its answer compares with the one that was sent.",
+    ["model", "version", "epoch", "outcome"],
+)
+SHIELDED: Final = Counter(
+    names.METRIC_SHIELDED.removesuffix("_total"),
+    "Requests that another version answered in the place of this one, by what this one came to.",
+    ["model", "version", "outcome"],
 )
 ERRORS: Final = Counter(
     names.METRIC_ERRORS.removesuffix("_total"),
@@ -42,13 +62,13 @@ LOST_RECORDS: Final = Counter(
 
 
 @lru_cache(maxsize=4096)
-def _assigned(model: str, version: str, arm: str) -> Counter:
-    return ASSIGNED.labels(model, version, arm)
+def _assigned(model: str, version: str, arm: str, epoch: str) -> Counter:
+    return ASSIGNED.labels(model, version, arm, epoch)
 
 
-def assigned(model: str, version: str, arm: str) -> None:
+def assigned(model: str, version: str, arm: str, epoch: str) -> None:
     """Count a request given to a version, at once: a version that takes the process down must not lose it."""
-    _assigned(model, version, arm).inc()
+    _assigned(model, version, arm, epoch).inc()
 
 
 @lru_cache(maxsize=4096)

@@ -4,42 +4,34 @@ The lane calls the steps, so that it can wait in between; `Plane.predict` does t
 """
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
-from threading import BoundedSemaphore
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, Protocol
 
-from serving import blame, metrics
-from serving.codecs import CODECS, Answer, Decoded, Wire
-from serving.http import Reply, Request
-from serving.loading.version import Version
+from serving.books import Books
+from serving.codecs import CODECS, Answer, Wire
+from serving.exchange import Attempt, Exchange, Head, Shielded
+from serving.http import Headers, Reply, Request
 from serving.pool import Pool
 from serving.problems import reply_for
-from serving.recorder import Record, Recorder
-from serving.routing import Choice, choose
-from serving.targets import Target, parse_target
-from serving.trace import request_id_from, trace_id_from
-from serving.values import Outputs
+from serving.rooms import Room
+from serving.routing import Asker, choose
+from serving.running import encode, run
+from serving.shadow import Copy, Shadow
+from serving.targets import parse_target
+from serving.trace import request_id_from
 from stagedoor import names
 from stagedoor.auth import Principal, check_predict
-from stagedoor.errors import (
-    BodyTooLarge,
-    InvalidOutput,
-    MalformedHeader,
-    ModelFailed,
-    Overloaded,
-    PredictionTimeout,
-    StagedoorError,
-)
+from stagedoor.errors import BodyTooLarge, MalformedHeader, Overloaded, PredictionTimeout, VersionNotReady
 from stagedoor.settings import Settings
-
-T = TypeVar("T")
 
 INLINE_BODY_BYTES: Final = 16_384
 """Larger bodies are decoded in a thread, so that one caller's batch never holds up the event loop."""
+
+GRACE_SECONDS: Final = 1.0
+"""For an answer that is done when patience ends, and has yet to be put into words."""
 
 
 class Authenticates(Protocol):
@@ -49,52 +41,18 @@ class Authenticates(Protocol):
         """Who sent this header."""
 
 
-class Head(NamedTuple):
-    """A request without its body. Header names are in lower case; `repeated` holds those sent more than once."""
-
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    repeated: frozenset[str] = frozenset()
-    remote: str = ""
-
-    @classmethod
-    def of(cls, request: Request) -> "Head":
-        """The head of a whole request."""
-        seen: dict[str, str] = {}
-        repeated = set()
-        for name, value in request.headers:
-            if name in seen:
-                repeated.add(name)
-            seen.setdefault(name, value)
-        return cls(request.path, request.query, seen, frozenset(repeated), request.remote)
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request on its way. Each step of the plane fills in what it found out."""
-
-    head: Head
-    started: float = field(default_factory=time.perf_counter)
-    at: float = field(default_factory=time.time)
-    request_id: str = ""
-    target: Target | None = None
-    principal: Principal | None = None
-    choice: Choice | None = None
-    version: Version | None = None
-    decoded: Decoded | None = None
-
-
 class Plane:
     """Answers predictions from the pool's current view. Safe to call from any number of threads."""
 
-    def __init__(self, settings: Settings, authenticator: Authenticates, pool: Pool, recorder: Recorder) -> None:
+    def __init__(self, settings: Settings, authenticator: Authenticates, pool: Pool, books: Books, shadow: Shadow) -> None:
         self._settings = settings
         self._authenticator = authenticator
         self._pool = pool
-        self._recorder = recorder
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
-        self._room = BoundedSemaphore(settings.threads + settings.queue_limit)
+        self._books = books
+        self._shadow = shadow
+        self._room = Room(settings.threads, settings.queue_limit, "predict")
+        # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
+        self._trial_room = Room(settings.threads, settings.threads, "trial")
         self._draws = count(time.time_ns())
 
     # --- the steps ----------------------------------------------------------------------------------------------------
@@ -110,72 +68,127 @@ class Plane:
         target = parse_target(head.path, head.query, self._settings.default_model)
         exchange.target = target
         check_predict(principal, target.ref)
-        choice = choose(self._pool.view, target.ref, head.headers, principal.claims, next(self._draws))
-        exchange.choice = choice
-        exchange.version = choice.loaded
+        asker = Asker(head.headers, principal.claims, next(self._draws), exchange.at)
+        exchange.attempt = Attempt(choose(self._pool.view, target.ref, asker))
         _check_length(head.headers.get("content-length"), self._settings.max_body_bytes)
 
+    def must_load(self, exchange: Exchange) -> bool:
+        """Whether the version in hand is not in memory."""
+        return _attempt_of(exchange).version is None
+
     def load(self, exchange: Exchange) -> None:
-        """Wait for a version that is not in memory yet. Blocks; raises ModelNotFound, VersionNotReady, VersionRefused."""
-        choice = exchange.choice
-        assert choice is not None  # noqa: S101  admit comes first
-        exchange.version = self._pool.load(choice.model, choice.version, self._settings.load_wait_seconds)
+        """Wait for a version that is not in memory yet, unless another stands by to answer.
+
+        Blocks; raises ModelNotFound, VersionNotReady, VersionRefused.
+        """
+        attempt = _attempt_of(exchange)
+        choice = attempt.choice
+        if attempt.fallback is not None:
+            raise VersionNotReady(f"{choice.model}/{choice.version}")
+        attempt.version = self._pool.load(choice.model, choice.version, self._settings.load_wait_seconds)
 
     def answer(self, exchange: Exchange, body: bytes) -> Reply:
-        """Decode, predict, check and encode. Raises Rejected and Unserved."""
-        version, choice, target = exchange.version, exchange.choice, exchange.target
-        assert version is not None and choice is not None and target is not None  # noqa: PT018, S101  admit comes first
+        """Decode, predict, check and encode, here and now. Raises Rejected and Unserved."""
+        return self._answer(exchange, _attempt_of(exchange), body)
+
+    def hand_over(self, exchange: Exchange, body: bytes) -> "Future[Reply]":
+        """The same in a thread. Raises Overloaded where too many requests wait for one."""
+        attempt = _attempt_of(exchange)
+        room = self._room if attempt.fallback is None else self._trial_room
+        return room.submit(self._answer, exchange, attempt, body)
+
+    def _answer(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
+        version, choice, target = attempt.version, attempt.choice, exchange.target
+        assert version is not None and target is not None  # noqa: PT018, S101  admit and load come first
+        attempt.began = time.perf_counter()
         codec = CODECS[target.codec]
         headers = exchange.head.headers
-        decoded = codec.decode(Wire(body, headers.get("content-type", ""), headers), version.signature, self._settings.max_rows)
-        exchange.decoded = decoded
-        metrics.assigned(choice.model, version.version, choice.arm)
-        outputs = _run(version, decoded)
+        wire = Wire(body, headers.get("content-type", ""), headers)
+        decoded = codec.decode(wire, version.signature, self._settings.max_rows)
+        attempt.decoded = decoded
+        if not attempt.assign():
+            raise Overloaded  # nobody waits for it any more
+        trial = choice.trial
+        outputs = run(version, decoded, trial)
         elapsed_ms = (time.perf_counter() - exchange.started) * 1000
         answer = Answer(choice.model, version.version, exchange.request_id, elapsed_ms)
-        try:
-            encoded = codec.encode(outputs, decoded, version.signature, answer)
-        except (TypeError, ValueError) as error:
-            raise InvalidOutput("it cannot be written in this protocol") from error
-        self._record(exchange, 200, "ok", None, None)
+        encoded = encode(codec, outputs, decoded, version, answer)
+        if attempt.settle("ok") == "ok":
+            self._books.succeeded(exchange, attempt)
+            if trial is not None and trial.mirror is not None:
+                self._shadow.offer(Copy(choice.model, trial, wire, target.codec, outputs, self._settings.max_rows))
         headers_out = (
             ("Content-Type", encoded.content_type),
             *encoded.headers,
-            *choice.headers,
+            *_named(exchange, attempt),
             (names.HEADER_REQUEST_ID, exchange.request_id),
         )
         return Reply(200, headers_out, encoded.body)
 
+    def step_in(self, exchange: Exchange, error: Exception) -> bool:
+        """Let the stable version answer after `error`, where the route has it stand by: the next attempt is its own."""
+        attempt = exchange.attempt
+        if attempt is None or attempt.fallback is None:
+            return False
+        self._books.stood_in_for(attempt, error)
+        exchange.shielded = Shielded(attempt, error)
+        exchange.attempt = Attempt(attempt.fallback)
+        return True
+
     def fail(self, exchange: Exchange, error: Exception) -> Reply:
         """The answer to a request that any of the steps refused or failed."""
-        target = exchange.target
+        target, attempt = exchange.target, exchange.attempt
         request_id = exchange.request_id or request_id_from({})
         exchange.request_id = request_id
         open_inference = target.is_open_inference if target else exchange.head.path.startswith("/v2/")
         reply = reply_for(error, request_id, open_inference=open_inference)
-        self._record(exchange, reply.status, blame.outcome_of(error), blame.code_of(error), blame.cause_of(error))
-        if exchange.choice is not None and exchange.version is not None:
-            return Reply(reply.status, (*reply.headers, *exchange.choice.headers), reply.body)
-        return reply
+        # A name that never led to a version is the caller's invention: it must not become a label.
+        known = attempt if attempt is not None and attempt.version is not None else None
+        self._books.failed(exchange, known, reply.status, error)
+        return reply if known is None else Reply(reply.status, (*reply.headers, *_named(exchange, known)), reply.body)
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 
     def is_quick(self, exchange: Exchange, body: bytes) -> bool:
         """Whether `answer` costs less than handing it to a thread."""
-        return exchange.version is not None and exchange.version.quick and len(body) <= INLINE_BODY_BYTES
+        attempt = exchange.attempt
+        if attempt is None or attempt.version is None or not attempt.version.quick or len(body) > INLINE_BODY_BYTES:
+            return False
+        trial = attempt.choice.trial
+        return trial is None or trial.fault != "latency"
 
-    def submit(self, work: Callable[..., T], *args: object) -> "Future[T]":
-        """Run `work` in one of the plane's threads. Raises Overloaded where too many wait already."""
-        if not self._room.acquire(blocking=False):
+    def patience(self, exchange: Exchange) -> float:
+        """Seconds to wait for the version in hand; one that another stands in for gets half of what is left."""
+        now = time.perf_counter()
+        if not exchange.due:
+            exchange.due = now + self._settings.predict_timeout_seconds
+        left = max(0.0, exchange.due - now)
+        return left if _attempt_of(exchange).fallback is None else left / 2
+
+    def out_of_time(self, exchange: Exchange, future: "Future[Reply]") -> Reply:
+        """The answer, should it have come in the last moment.
+
+        Raises what it failed with, PredictionTimeout, or Overloaded where its turn never came.
+        """
+        if future.cancel():
             raise Overloaded
-        future = self._threads.submit(work, *args)
-        future.add_done_callback(lambda _: self._room.release())
-        return future
+        if not future.done():
+            attempt = _attempt_of(exchange)
+            outcome = attempt.settle("timeout" if attempt.assigned else "overload")
+            if outcome == "timeout":
+                raise PredictionTimeout(self._settings.predict_timeout_seconds)
+            if outcome != "ok":
+                raise Overloaded
+        return future.result(GRACE_SECONDS)
 
-    @property
-    def timeout(self) -> float:
-        """Seconds a prediction may take."""
-        return self._settings.predict_timeout_seconds
+    def left_alone(self, exchange: Exchange, future: "Future[Reply]") -> None:
+        """The caller has hung up: what comes of the running attempt is counted all the same."""
+        future.add_done_callback(partial(self._bury, exchange))
+
+    def _bury(self, exchange: Exchange, future: "Future[Reply]") -> None:
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, Exception):
+            self.fail(exchange, error)
 
     @property
     def max_body_bytes(self) -> int:
@@ -189,60 +202,45 @@ class Plane:
             self.admit(exchange)
             if len(request.body) > self._settings.max_body_bytes:
                 raise BodyTooLarge(self._settings.max_body_bytes)  # noqa: TRY301  one way out for all failures
-            if exchange.version is None:
-                self.load(exchange)
-            if self.is_quick(exchange, request.body):
-                return self.answer(exchange, request.body)
-            return self._in_thread(exchange, request.body)
+            try:
+                return self._attempt(exchange, request.body)
+            except Exception as error:  # whatever it is, the stable version may answer in its place
+                if not self.step_in(exchange, error):
+                    raise
+            return self._attempt(exchange, request.body)
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
             return self.fail(exchange, error)
 
-    def _in_thread(self, exchange: Exchange, body: bytes) -> Reply:
-        future = self.submit(self.answer, exchange, body)
+    def _attempt(self, exchange: Exchange, body: bytes) -> Reply:
+        if self.must_load(exchange):
+            self.load(exchange)
+        if self.is_quick(exchange, body):
+            return self.answer(exchange, body)
+        future = self.hand_over(exchange, body)
         try:
-            return future.result(self.timeout)
-        except FutureTimeout as error:
-            if future.done():
-                raise
-            raise PredictionTimeout(self.timeout) from error
+            return future.result(self.patience(exchange))
+        except FutureTimeout:
+            return self.out_of_time(exchange, future)
 
     def close(self) -> None:
         """Let running predictions end and take no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    # --- bookkeeping --------------------------------------------------------------------------------------------------
-
-    def _record(self, exchange: Exchange, status: int, outcome: str, code: str | None, cause: str | None) -> None:
-        # A name that never led to a version is the caller's invention: it must not become a label.
-        choice = exchange.choice if exchange.version is not None else None
-        decoded = exchange.decoded
-        self._recorder.add(
-            Record(
-                request_id=exchange.request_id,
-                at=exchange.at,
-                status=status,
-                seconds=time.perf_counter() - exchange.started,
-                outcome=outcome,
-                code=code,
-                choice=choice,
-                subject=exchange.principal.subject if exchange.principal else None,
-                protocol=exchange.target.codec if exchange.target else None,
-                rows=decoded.inputs.rows if decoded else None,
-                trace_id=trace_id_from(exchange.head.headers.get("traceparent")),
-                cause=cause,
-            )
-        )
+        self._room.close()
+        self._trial_room.close()
+        self._shadow.close()
 
 
-def _run(version: Version, decoded: Decoded) -> Outputs:
-    try:
-        outputs = version.predictor.predict(decoded.inputs)
-    except StagedoorError:
-        raise
-    except Exception as error:  # a model may raise anything; whatever it is, it is the model's doing
-        raise ModelFailed from error
-    version.signature.check_outputs(outputs, decoded.inputs.rows)
-    return outputs
+def _attempt_of(exchange: Exchange) -> Attempt:
+    attempt = exchange.attempt
+    assert attempt is not None  # noqa: S101  admit comes first
+    return attempt
+
+
+def _named(exchange: Exchange, attempt: Attempt) -> Headers:
+    """What the answer says of the version it comes from, and of the one that failed before it."""
+    shielded = exchange.shielded
+    if shielded is None:
+        return attempt.choice.headers
+    return (*attempt.choice.headers, (names.HEADER_SHIELDED_FROM, shielded.attempt.choice.version))
 
 
 def _refuse_repeated(repeated: frozenset[str]) -> None:

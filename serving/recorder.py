@@ -1,9 +1,7 @@
 """What is kept of each request: metrics and one log line, both off the request path."""
 
 import threading
-from collections import Counter as Tally
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import IO, Any, Final
@@ -11,33 +9,14 @@ from typing import IO, Any, Final
 import orjson
 
 from serving import metrics
-from serving.routing import Choice
+from serving.records import Record
+from serving.tally import count
+from serving.units import FirstOutcomes
 
 FLUSH_SECONDS: Final = 0.025
 """Short, since a flush holds up the requests of its moment: a hundred records take a millisecond."""
 
 MAX_WAITING: Final = 100_000
-
-
-@dataclass(slots=True)
-class Record:
-    """One request. `outcome` is ok, client_error, model_error, invalid_output, timeout, overload or internal_error.
-
-    `at` is the epoch time it came in, `seconds` what it took, `code` the problem's code, `cause` for people's eyes.
-    """
-
-    request_id: str
-    at: float
-    status: int
-    seconds: float
-    outcome: str
-    code: str | None = None
-    choice: Choice | None = None
-    subject: str | None = None
-    protocol: str | None = None
-    rows: int | None = None
-    trace_id: str | None = None
-    cause: str | None = None
 
 
 class Recorder:
@@ -46,9 +25,10 @@ class Recorder:
     Should the log stand still, the newest records wait (up to MAX_WAITING) and the oldest are dropped and counted.
     """
 
-    def __init__(self, stream: IO[bytes] | None) -> None:
-        """`stream` takes the lines; None writes none."""
+    def __init__(self, stream: IO[bytes] | None, units: FirstOutcomes | None = None) -> None:
+        """`stream` takes the lines; None writes none. `units` knows the callers who have been counted."""
         self._stream = stream
+        self._units = units
         self._records: deque[Record] = deque()
         self._stop = threading.Event()
         self._flushing = threading.Lock()
@@ -79,7 +59,7 @@ class Recorder:
         with self._flushing:
             records = self._take()
             if records:
-                _count(records)
+                count(records, self._units)
                 self._write(records)
 
     def _take(self) -> list[Record]:
@@ -94,7 +74,7 @@ class Recorder:
     def _write(self, records: list[Record]) -> None:
         if self._stream is None:
             return
-        lines = b"".join(map(_line, records))
+        lines = b"".join(_line(record) for record in records if record.logged)
         try:
             self._stream.write(lines)
             self._stream.flush()
@@ -119,12 +99,19 @@ def _line(record: Record) -> bytes:
         value = getattr(record, name)
         if value is not None:
             line += f',"{name}":{_quoted(value)}'
+    if record.shielded is not None:
+        line += _shielded_part(*record.shielded)
     return f"{line},{_common_part(record.status >= SERVER_ERROR, record.outcome, record.subject, record.protocol)}\n".encode()
 
 
 @lru_cache(maxsize=1024)
 def _version_part(model: str, version: str, arm: str, epoch: int) -> str:
     return "," + _members({"model": model, "version": version, "arm": arm, "epoch": epoch})
+
+
+def _shielded_part(version: str, arm: str, outcome: str, code: str, cause: str | None) -> str:
+    told = {"shielded_from": version, "shielded_arm": arm, "shielded_outcome": outcome, "shielded_code": code}
+    return "," + _members(told | ({"shielded_cause": cause} if cause else {}))
 
 
 @lru_cache(maxsize=1024)
@@ -156,25 +143,3 @@ def _iso(at: float) -> str:
 @lru_cache(maxsize=16)
 def _second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _count(records: list[Record]) -> None:
-    """Add up before touching the shared counters: one increment for a hundred alike requests."""
-    outcomes: Tally[tuple[str, str, str, str]] = Tally()
-    errors: Tally[tuple[str, str, str]] = Tally()
-    rejected: Tally[str] = Tally()
-    for record in records:
-        choice = record.choice
-        if choice is None:
-            rejected[record.code or record.outcome] += 1
-            continue
-        outcomes[choice.model, choice.version, choice.arm, record.outcome] += 1
-        if record.code is not None:
-            errors[choice.model, choice.version, record.code] += 1
-        metrics.duration(choice.model, choice.version).observe(record.seconds)
-    for labels, number in outcomes.items():
-        metrics.PREDICTIONS.labels(*labels).inc(number)
-    for error_labels, number in errors.items():
-        metrics.ERRORS.labels(*error_labels).inc(number)
-    for code, number in rejected.items():
-        metrics.REJECTED.labels(code).inc(number)

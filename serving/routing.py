@@ -5,21 +5,42 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+from serving.drill import Fault, fault_for
 from serving.http import Headers
 from serving.loading.version import Version
 from serving.pool import LiveModel, View
 from stagedoor import names
 from stagedoor.domain.refs import ModelRef
-from stagedoor.domain.traffic import Route, assign
+from stagedoor.domain.traffic import Assignment, Route, assign, point_of
 from stagedoor.errors import ModelNotFound, NotReady, VersionNotReady, VersionRefused
 
 PINNED: Final = "pinned"
+COHORT: Final = names.HEADER_COHORT.lower()
+
+
+class Trial(NamedTuple):
+    """What a route asks for beyond an answer: evidence, a stand-in, a copy for another version, a fault.
+
+    `epoch` is the label under which the outcome is evidence, "" where it is none. `fallback` answers where the choice fails.
+    `unit` is the place of a sticky caller in the experiment of `salt`, for whom only the first outcome counts. `mirror` is a
+    version that gets a copy, `mirrored` the same where it is in memory. `fault` is what a drill does to this request.
+    """
+
+    epoch: str = ""
+    slow_seconds: float | None = None
+    fallback: "Choice | None" = None
+    salt: bytes = b""
+    unit: int | None = None
+    mirror: str | None = None
+    mirrored: Version | None = None
+    fault: Fault | None = None
 
 
 class Choice(NamedTuple):
     """The version chosen, and why. `loaded` is None where it has to be loaded first.
 
-    `arm` is the alias or stage that led to it, or PINNED; `bucket` the traffic bucket, where a split decided.
+    `arm` is the alias or stage that led to it, or PINNED; `bucket` the traffic bucket, where a split decided. `trial` is None
+    on routes that ask for an answer and nothing else.
     """
 
     model: str
@@ -29,6 +50,7 @@ class Choice(NamedTuple):
     bucket: int | None
     reason: str
     loaded: Version | None
+    trial: Trial | None = None
 
     @property
     def headers(self) -> Headers:
@@ -36,11 +58,21 @@ class Choice(NamedTuple):
         return _headers(self.model, self.version, self.arm, self.epoch)
 
 
-def choose(view: View, ref: ModelRef, headers: Mapping[str, str], claims: Mapping[str, Any], draw: int) -> Choice:
-    """Resolve `ref`. `draw` is this request's own unit of assignment, for models that are not sticky.
+class Asker(NamedTuple):
+    """What routing needs to know of a request.
 
-    Raises NotReady, ModelNotFound, VersionNotReady and VersionRefused.
+    `headers` have lower-case names; `draw` is this request's own unit of assignment, for models that are not sticky; `at` is
+    the time in seconds since the epoch.
     """
+
+    headers: Mapping[str, str]
+    claims: Mapping[str, Any]
+    draw: int
+    at: float
+
+
+def choose(view: View, ref: ModelRef, asker: Asker) -> Choice:
+    """Resolve `ref`. Raises NotReady, ModelNotFound, VersionNotReady and VersionRefused."""
     live = view.models.get(ref.name)
     if live is None:
         if view.serial == 0:
@@ -49,28 +81,69 @@ def choose(view: View, ref: ModelRef, headers: Mapping[str, str], claims: Mappin
             raise ModelNotFound(str(ref))
         return Choice(ref.name, ref.version, PINNED, view.serial, None, "names a version", None)
     if ref.is_plain:
-        return _by_traffic(live, headers, claims, draw)
+        route = live.entry.route
+        if route is None:
+            raise _nothing_live(live)
+        return _by_traffic(live, route, asker, stale=view.stale)
     return _by_name(live, ref)
 
 
-def _by_traffic(live: LiveModel, headers: Mapping[str, str], claims: Mapping[str, Any], draw: int) -> Choice:
-    route = live.entry.route
-    if route is None:
-        raise _nothing_live(live)
-    assignment = assign(route, _unit(route, headers, claims, draw))
-    arm = assignment.arm
-    bucket = assignment.bucket if len(route.arms) > 1 else None
-    return Choice(live.entry.name, arm.version, arm.name, route.epoch, bucket, assignment.reason, live.loaded.get(arm.version))
+def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> Choice:
+    stable = route.stable
+    if len(route.arms) == 1 and not route.watched and route.mirror is None:
+        loaded = live.loaded.get(stable.version)
+        return Choice(live.entry.name, stable.version, stable.name, route.epoch, None, "only arm", loaded)
+    kept = _kept_from_split(route, asker, stale=stale)
+    if kept is not None:
+        return _choice(live, route, Assignment(stable, 0, kept), Trial())
+    assignment = assign(route, _unit(route, asker))
+    tried = assignment.arm is not stable
+    trial = Trial(
+        epoch=str(route.epoch) if route.watched else "",
+        slow_seconds=route.slow_seconds,
+        fallback=_choice(live, route, assignment._replace(arm=stable, reason="stands in")) if tried and route.shield else None,
+        salt=route.salt,
+        unit=_counted_unit(route, asker, assignment.point),
+        fault=fault_for(route.drill, asker.draw) if tried and route.drill is not None else None,
+    )
+    return _choice(live, route, assignment, trial)
 
 
-def _unit(route: Route, headers: Mapping[str, str], claims: Mapping[str, Any], draw: int) -> bytes:
+def _choice(live: LiveModel, route: Route, assignment: Assignment, trial: Trial | None = None) -> Choice:
+    arm, bucket, reason, point = assignment
+    split = bucket if point is not None else None
+    if trial is not None and route.mirror is not None:
+        trial = trial._replace(mirror=route.mirror, mirrored=live.loaded.get(route.mirror))
+    return Choice(live.entry.name, arm.version, arm.name, route.epoch, split, reason, live.loaded.get(arm.version), trial)
+
+
+def _kept_from_split(route: Route, asker: Asker, *, stale: bool) -> str | None:
+    """Why this request belongs to the stable arm, whatever its unit; None where the split decides."""
+    if len(route.arms) > 1 and route.issued and stale:
+        return "no news of the registry: stable arm only"
+    drill = route.drill
+    if drill is not None and asker.at >= drill.until:
+        return "the drill has ended"
+    if drill is not None and asker.headers.get(COHORT) != drill.cohort:
+        return "not in the drill's cohort"
+    return None
+
+
+def _unit(route: Route, asker: Asker) -> bytes:
     """What is assigned: the caller's key where the model is sticky and the caller has one, else this request alone."""
     sticky = route.sticky
     if sticky is not None:
-        key = headers.get(sticky.key.lower()) if sticky.source == "header" else claims.get(sticky.key)
+        key = asker.headers.get(sticky.key.lower()) if sticky.source == "header" else asker.claims.get(sticky.key)
         if key is not None and key != "":
             return str(key).encode()
-    return draw.to_bytes(16, "big")
+    return asker.draw.to_bytes(16, "big")
+
+
+def _counted_unit(route: Route, asker: Asker, point: int | None) -> int | None:
+    """The unit whose first outcome alone is evidence; None on routes where each request is a unit of its own."""
+    if route.sticky is None or not route.watched:
+        return None
+    return point_of(route.salt, _unit(route, asker)) if point is None else point
 
 
 def _by_name(live: LiveModel, ref: ModelRef) -> Choice:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from flask import Flask
 
+from serving.books import Books
 from serving.gateway.app import create_app
 from serving.gateway.services import Services
 from serving.plane import Plane
 from serving.pool import Pool
 from serving.recorder import Recorder
+from serving.shadow import Shadow
+from serving.units import UnitBook
 from stagedoor.auth import Authenticator, build_authenticator
 from stagedoor.paths import StatePaths
 from stagedoor.settings import Settings, load_settings
@@ -55,8 +58,8 @@ def build_worker() -> Worker:
     configure_logging("gateway", settings.log_level)
     paths = StatePaths(settings.state_dir)
     authenticator = build_authenticator(settings)
-    recorder = Recorder(sys.stderr.buffer if settings.log_requests else None)
+    recorder = Recorder(sys.stderr.buffer if settings.log_requests else None, UnitBook(paths.units))
     pool = Pool(settings, paths)
-    plane = Plane(settings, authenticator, pool, recorder)
+    plane = Plane(settings, authenticator, pool, Books(recorder), Shadow(settings.predict_timeout_seconds))
     services = Services(settings, authenticator, pool, plane, paths, before_scrape=recorder.flush)
     return Worker(settings, paths, authenticator, pool, plane, recorder, create_app(services))

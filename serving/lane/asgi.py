@@ -7,10 +7,11 @@ from string import punctuation
 from typing import Any, Final
 from urllib.parse import quote
 
+from serving.exchange import Exchange, Head
 from serving.http import Reply
-from serving.plane import Exchange, Head, Plane
+from serving.plane import Plane
 from serving.targets import is_predict_path
-from stagedoor.errors import BodyTooLarge, PredictionTimeout
+from stagedoor.errors import BodyTooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -77,26 +78,33 @@ class Lane:
             self._plane.admit(exchange)
             body = await _read(receive, self._plane.max_body_bytes)
             complete = True
-            quick = self._plane.is_quick(exchange, body)
-            return (self._plane.answer(exchange, body) if quick else await self._answer(exchange, body)), True
+            try:
+                return await self._attempt(exchange, body), True
+            except Exception as error:  # whatever it is, the stable version may answer in its place
+                if not self._plane.step_in(exchange, error):
+                    raise
+            return await self._attempt(exchange, body), True
         except ClientGoneError:
             return None
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
             return self._plane.fail(exchange, error), complete or not isinstance(error, BodyTooLarge)
 
-    async def _answer(self, exchange: Exchange, body: bytes) -> Reply:
+    async def _attempt(self, exchange: Exchange, body: bytes) -> Reply:
         plane = self._plane
-        if exchange.version is None:
+        if plane.is_quick(exchange, body):
+            return plane.answer(exchange, body)
+        if plane.must_load(exchange):
             await asyncio.get_running_loop().run_in_executor(None, plane.load, exchange)
             if plane.is_quick(exchange, body):
                 return plane.answer(exchange, body)
-        future = plane.submit(plane.answer, exchange, body)
+        future = plane.hand_over(exchange, body)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), plane.timeout)
-        except TimeoutError as error:
-            if future.done() and not future.cancelled():
-                raise
-            raise PredictionTimeout(plane.timeout) from error
+            return await asyncio.wait_for(asyncio.wrap_future(future), plane.patience(exchange))
+        except TimeoutError:
+            return plane.out_of_time(exchange, future)
+        except asyncio.CancelledError:
+            plane.left_alone(exchange, future)
+            raise
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to Flask, and send its answer in one piece when Flask is done.

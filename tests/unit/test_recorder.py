@@ -6,12 +6,20 @@ from typing import Any
 import orjson
 from prometheus_client import REGISTRY
 
-from serving.recorder import MAX_WAITING, Record, Recorder
+from serving.recorder import MAX_WAITING, Recorder
+from serving.records import Record
 from serving.routing import Choice
 
 
 def record(**fields: Any) -> Record:
-    known = {"request_id": "r1", "at": 1_700_000_000.5, "status": 200, "seconds": 0.002, "outcome": "ok"}
+    known = {
+        "request_id": "r1",
+        "at": 1_700_000_000.5,
+        "status": 200,
+        "seconds": 0.002,
+        "outcome": "ok",
+        "counted": fields.get("outcome", "ok"),
+    }
     return Record(**(known | fields))
 
 
@@ -45,7 +53,7 @@ def test_outcomes_are_counted_by_version() -> None:
     for outcome, code in (("ok", None), ("ok", None), ("model_error", "model_error")):
         recorder.add(record(choice=choice("counted"), outcome=outcome, code=code))
     recorder.flush()
-    labels = {"model": "counted", "version": "7", "arm": "champion"}
+    labels = {"model": "counted", "version": "7", "arm": "champion", "epoch": ""}
     assert value("stagedoor_predictions_total", outcome="ok", **labels) == 2
     assert value("stagedoor_predictions_total", outcome="model_error", **labels) == 1
     assert value("stagedoor_prediction_errors_total", model="counted", version="7", code="model_error") == 1
@@ -77,7 +85,7 @@ def test_a_closed_log_does_not_stop_the_counting() -> None:
     recorder = Recorder(stream)
     recorder.add(record(choice=choice("closed-log")))
     recorder.flush()
-    assert value("stagedoor_predictions_total", model="closed-log", version="7", arm="champion", outcome="ok") == 1
+    assert value("stagedoor_predictions_total", model="closed-log", version="7", arm="champion", epoch="", outcome="ok") == 1
 
 
 def test_stopping_writes_what_is_left() -> None:

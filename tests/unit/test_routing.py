@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serving.pool import LiveModel, View
-from serving.routing import PINNED, choose
+from serving.routing import PINNED, Asker, choose
 from stagedoor.domain.refs import ModelRef
 from stagedoor.domain.snapshot import ModelEntry, VersionEntry
 from stagedoor.domain.traffic import Arm, Route, Sticky
@@ -29,7 +29,7 @@ def entry_of(route: Route | None = None, **fields: Any) -> ModelEntry:
 def chosen(
     view: View, ref: str, headers: dict[str, str] | None = None, claims: dict[str, Any] | None = None, draw: int = 1
 ) -> Any:
-    return choose(view, ModelRef.parse(ref), headers or {}, claims or {}, draw)
+    return choose(view, ModelRef.parse(ref), Asker(headers or {}, claims or {}, draw, at=1_000.0))
 
 
 def test_a_plain_name_follows_the_route() -> None:

@@ -140,7 +140,7 @@ def test_the_metrics_count_what_was_answered(gateway: Gateway) -> None:
     def count() -> float:
         time.sleep(0.4)
         text = gateway.get("/metrics").body.decode()
-        labels = 'stagedoor_predictions_total{arm="challenger",model="split",outcome="ok",version="2"}'
+        labels = 'stagedoor_predictions_total{arm="challenger",epoch="",model="split",outcome="ok",version="2"}'
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(labels))
 
     before = count()

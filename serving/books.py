@@ -1,0 +1,104 @@
+"""Who is charged with what: each attempt of a version under one outcome, each request in one log line."""
+
+import time
+from typing import Final, NamedTuple
+
+from serving import blame
+from serving.exchange import Attempt, Exchange, Shielded
+from serving.recorder import Recorder
+from serving.records import FailedAttempt, Record
+from serving.trace import trace_id_from
+from stagedoor.errors import Rejected
+
+
+class _End(NamedTuple):
+    status: int
+    outcome: str
+    counted: str
+    error: Exception | None
+
+
+_GOOD: Final = _End(200, "ok", "ok", None)
+
+
+class Books:
+    """Turns outcomes into records. What the caller did wrong and what found no room is no version's fault.
+
+    An attempt that was assigned ends as ok, model_error, invalid_output, timeout or overload; one that was not, as none of
+    these. So by version, arm and epoch these outcomes add up to what was assigned, but for requests still on their way.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def succeeded(self, exchange: Exchange, attempt: Attempt) -> None:
+        """`attempt` has answered the request, and that holds."""
+        shielded = exchange.shielded
+        if shielded is not None and isinstance(shielded.error, Rejected):
+            shielded.attempt.assign_late()  # it refused what the stable version takes
+            self._settle(shielded.attempt, "model_error", shielded.error)
+        self._add(exchange, attempt, _GOOD)
+
+    def stood_in_for(self, attempt: Attempt, error: Exception) -> None:
+        """Another version is to answer in the place of `attempt`.
+
+        A refusal of the request is not charged yet: it is the version's fault only if the other one takes the same request.
+        """
+        if not isinstance(error, Rejected):
+            self._settle(attempt, blame.outcome_of(error), error)
+
+    def failed(self, exchange: Exchange, attempt: Attempt | None, status: int, error: Exception) -> None:
+        """The request gets a problem for an answer. `attempt` is None where no version was reached."""
+        shielded = exchange.shielded
+        if shielded is not None and isinstance(shielded.error, Rejected) and shielded.attempt.assigned:
+            self._settle(shielded.attempt, "client_error", shielded.error)
+        outcome = blame.outcome_of(error)
+        counted = outcome if attempt is None else _settled(attempt, outcome)
+        self._add(exchange, attempt, _End(status, outcome, counted, error))
+
+    def _settle(self, attempt: Attempt, outcome: str, error: Exception) -> None:
+        """Count an attempt that is not the last one of its request; the log line comes with that one."""
+        counted = _settled(attempt, outcome)
+        took = _took(attempt, time.perf_counter())
+        code, choice, epoch = blame.code_of(error), attempt.choice, _label(attempt)
+        self._recorder.add(Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False))
+
+    def _add(self, exchange: Exchange, attempt: Attempt | None, end: _End) -> None:
+        now = time.perf_counter()
+        record = Record(exchange.request_id, exchange.at, end.status, now - exchange.started, end.outcome, end.counted)
+        if attempt is not None:
+            record.choice = attempt.choice
+            record.epoch = _label(attempt)
+            record.took = _took(attempt, now)
+            record.rows = attempt.decoded.inputs.rows if attempt.decoded else None
+        if end.error is not None:
+            record.code = blame.code_of(end.error)
+            record.cause = blame.cause_of(end.error)
+        record.subject = exchange.principal.subject if exchange.principal else None
+        record.protocol = exchange.target.codec if exchange.target else None
+        record.trace_id = trace_id_from(exchange.head.headers.get("traceparent"))
+        record.shielded = _told(exchange.shielded) if exchange.shielded is not None else None
+        self._recorder.add(record)
+
+
+def _settled(attempt: Attempt, outcome: str) -> str:
+    """What the attempt counts as. Who asked for an output that the model does not have has still got an answer out of it."""
+    counted = attempt.settle("ok" if outcome == "client_error" and attempt.assigned else outcome)
+    if counted == "overload":
+        attempt.assign_late()
+    return counted
+
+
+def _label(attempt: Attempt) -> str:
+    trial = attempt.choice.trial
+    return trial.epoch if trial is not None and attempt.assigned else ""
+
+
+def _took(attempt: Attempt, now: float) -> float:
+    return now - attempt.began if attempt.began else 0.0
+
+
+def _told(shielded: Shielded) -> FailedAttempt:
+    attempt, error = shielded
+    outcome = attempt.outcome or blame.outcome_of(error)
+    return FailedAttempt(attempt.choice.version, attempt.choice.arm, outcome, blame.code_of(error), blame.cause_of(error))

@@ -1,0 +1,112 @@
+"""One request on its way, and the attempts of versions to answer it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import NamedTuple
+
+from serving import metrics
+from serving.codecs import Decoded
+from serving.http import Request
+from serving.loading.version import Version
+from serving.routing import Choice
+from serving.targets import Target
+from stagedoor.auth import Principal
+
+
+class Head(NamedTuple):
+    """A request without its body. Header names are in lower case; `repeated` holds those sent more than once."""
+
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    repeated: frozenset[str] = frozenset()
+    remote: str = ""
+
+    @classmethod
+    def of(cls, request: Request) -> "Head":
+        """The head of a whole request."""
+        seen: dict[str, str] = {}
+        repeated = set()
+        for name, value in request.headers:
+            if name in seen:
+                repeated.add(name)
+            seen.setdefault(name, value)
+        return cls(request.path, request.query, seen, frozenset(repeated), request.remote)
+
+
+class Attempt:
+    """One version's try at a request. It has one outcome, whoever is first to say it: the thread it runs in, or the waiter.
+
+    So each attempt that was assigned is counted once under exactly one outcome, and one that nobody waits for any more is
+    never assigned. `began` is when the version was handed the request, in seconds of the performance counter.
+    """
+
+    __slots__ = ("_guard", "assigned", "began", "choice", "decoded", "outcome", "version")
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+        self.version: Version | None = choice.loaded
+        self.decoded: Decoded | None = None
+        self.began = 0.0
+        self.assigned = False
+        self.outcome: str | None = None
+        self._guard = Lock()
+
+    @property
+    def fallback(self) -> Choice | None:
+        """What answers where this one fails."""
+        trial = self.choice.trial
+        return trial.fallback if trial is not None else None
+
+    def assign(self) -> bool:
+        """Count the version as given the request, before it predicts; False, and nothing counted, where it is too late."""
+        with self._guard:
+            if self.outcome is not None:
+                return False
+            self.assigned = True
+        self._count()
+        return True
+
+    def settle(self, outcome: str) -> str:
+        """Say what came of it. Returns the outcome that holds: the first one said."""
+        with self._guard:
+            if self.outcome is None:
+                self.outcome = outcome
+            return self.outcome
+
+    def assign_late(self) -> None:
+        """Count it as assigned if it was not: for what the version has to answer for without having been run."""
+        if not self.assigned:
+            self.assigned = True
+            self._count()
+
+    def _count(self) -> None:
+        model, version, arm, *_, trial = self.choice
+        metrics.assigned(model, version, arm, trial.epoch if trial is not None else "")
+
+
+class Shielded(NamedTuple):
+    """An attempt that failed and in whose place the stable version answers."""
+
+    attempt: Attempt
+    error: Exception
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request. Each step of the plane fills in what it found out.
+
+    `attempt` is that of the version in hand; `due` is when the caller's patience ends, 0 until somebody has to wait.
+    """
+
+    head: Head
+    started: float = field(default_factory=time.perf_counter)
+    at: float = field(default_factory=time.time)
+    request_id: str = ""
+    target: Target | None = None
+    principal: Principal | None = None
+    attempt: Attempt | None = None
+    due: float = 0.0
+    shielded: Shielded | None = None

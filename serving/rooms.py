@@ -1,0 +1,34 @@
+"""Threads with a bounded queue before them. Work that finds no room is refused at once."""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import BoundedSemaphore
+from typing import TypeVar
+
+from stagedoor.errors import Overloaded
+
+T = TypeVar("T")
+
+
+class Room:
+    """`threads` that work, and `queue` places to wait for one."""
+
+    def __init__(self, threads: int, queue: int, name: str) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._places = BoundedSemaphore(threads + queue)
+
+    def submit(self, work: Callable[..., T], *args: object) -> "Future[T]":
+        """Run `work` in one of the threads. Raises Overloaded where too many wait already."""
+        if not self._places.acquire(blocking=False):
+            raise Overloaded
+        try:
+            future = self._threads.submit(work, *args)
+        except RuntimeError as error:  # it has been closed
+            self._places.release()
+            raise Overloaded from error
+        future.add_done_callback(lambda _: self._places.release())
+        return future
+
+    def close(self) -> None:
+        """Let running work end and take no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

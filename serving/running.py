@@ -1,0 +1,37 @@
+"""One version at work on one request. Whatever a model raises here is its own doing."""
+
+from serving.codecs import Answer, Codec, Decoded, Encoded
+from serving.drill import suffer
+from serving.loading.version import Version
+from serving.routing import Trial
+from serving.values import Outputs
+from stagedoor.errors import InvalidOutput, ModelFailed, StagedoorError
+
+
+def run(version: Version, decoded: Decoded, trial: Trial | None = None) -> Outputs:
+    """Predict and check the answer, after the fault of a drill if `trial` has one. Raises ModelFailed and InvalidOutput."""
+    if trial is not None and trial.fault is not None:
+        suffer(trial.fault, trial.slow_seconds)
+    try:
+        outputs = version.predictor.predict(decoded.inputs)
+    except StagedoorError:
+        raise
+    except (Exception, SystemExit) as error:  # a model may raise anything; whatever it is, it is the model's doing
+        raise ModelFailed from error
+    try:
+        version.signature.check_outputs(outputs, decoded.inputs.rows)
+    except StagedoorError:
+        raise
+    except Exception as error:  # nor is there anything that a model may not answer
+        raise InvalidOutput("it is no answer that can be checked") from error
+    return outputs
+
+
+def encode(codec: Codec, outputs: Outputs, decoded: Decoded, version: Version, answer: Answer) -> Encoded:
+    """The answer on the wire. Raises InvalidOutput, and InvalidRequest for an output that the model does not have."""
+    try:
+        return codec.encode(outputs, decoded, version.signature, answer)
+    except StagedoorError:
+        raise
+    except Exception as error:  # see above: what cannot be written is no answer
+        raise InvalidOutput("it cannot be written in this protocol") from error

@@ -1,0 +1,84 @@
+"""From records to metrics. Adds up before touching the shared counters: one increment for a hundred alike requests."""
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+from typing import Final
+
+from serving import metrics
+from serving.records import Record
+from serving.units import FirstOutcomes
+
+ANSWERED: Final = frozenset({"ok", "model_error", "invalid_output"})
+CHARGED: Final = frozenset({"model_error", "invalid_output", "timeout"})
+
+Arm = tuple[str, str, str, str]
+"""Model, version, arm, epoch."""
+
+
+def count(records: Iterable[Record], units: FirstOutcomes | None) -> None:
+    """Count what `records` say. Of a sticky caller only the first outcome is one, as `units` knows."""
+    outcomes: Tally[tuple[str, str, str, str, str]] = Tally()
+    errors: Tally[tuple[str, str, str]] = Tally()
+    rejected: Tally[str] = Tally()
+    evidence: list[Record] = []
+    for record in records:
+        choice = record.choice
+        if choice is None:
+            rejected[record.code or record.outcome] += 1
+            continue
+        outcomes[choice.model, choice.version, choice.arm, record.epoch, record.counted] += 1
+        if record.code is not None:
+            errors[choice.model, choice.version, record.code] += 1
+        metrics.duration(choice.model, choice.version).observe(record.seconds if record.shielded is None else record.took)
+        if record.shielded is not None and record.outcome == "ok":
+            metrics.SHIELDED.labels(choice.model, record.shielded.version, record.shielded.outcome).inc()
+        if record.epoch:
+            evidence.append(record)
+    for labels, number in outcomes.items():
+        metrics.PREDICTIONS.labels(*labels).inc(number)
+    for error_labels, number in errors.items():
+        metrics.ERRORS.labels(*error_labels).inc(number)
+    for code, number in rejected.items():
+        metrics.REJECTED.labels(code).inc(number)
+    if evidence:
+        _count_slow(evidence)
+        _count_users(evidence, units)
+
+
+def _count_slow(records: list[Record]) -> None:
+    slow: Tally[Arm] = Tally()
+    for record in records:
+        if is_slow(record):
+            slow[_arm(record)] += 1
+    for labels, number in slow.items():
+        metrics.SLOW.labels(*labels).inc(number)
+
+
+def is_slow(record: Record) -> bool:
+    """Whether the version answered or failed later than its route allows. Overload and the caller's mistakes are not slow."""
+    if record.counted == "timeout":
+        return True
+    trial = record.choice.trial if record.choice is not None else None
+    limit = trial.slow_seconds if trial is not None else None
+    return limit is not None and record.counted in ANSWERED and record.took > limit
+
+
+def _count_users(records: list[Record], units: FirstOutcomes | None) -> None:
+    if units is None:
+        return
+    firsts: Tally[tuple[str, str, str, str, str]] = Tally()
+    for record in records:
+        choice = record.choice
+        trial = choice.trial if choice is not None else None
+        if choice is None or trial is None or trial.unit is None or record.counted not in ANSWERED | CHARGED:
+            continue
+        if units.is_first(choice.model, trial.salt, trial.unit):
+            firsts[(*_arm(record), "failed" if record.counted in CHARGED else "ok")] += 1
+    for labels, number in firsts.items():
+        metrics.USERS.labels(*labels).inc(number)
+
+
+def _arm(record: Record) -> Arm:
+    choice = record.choice
+    assert choice is not None  # noqa: S101  evidence has one
+    return choice.model, choice.version, choice.arm, record.epoch
