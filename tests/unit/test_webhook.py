@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from serving.gateway.webhook import Delivery, check_signature
 from stagedoor.errors import TokenInvalid
+from stagedoor.webhooks import Delivery, check_signature
 
 SECRET = b"between us"
 NOW = 1_700_000_000.0
