@@ -22,7 +22,7 @@ from serving.store import Store
 from stagedoor.domain.follow import Follower
 from stagedoor.errors import ConfigurationError
 from stagedoor.paths import StatePaths
-from stagedoor.registry.mlflow_registry import TokenSource
+from stagedoor.registry.mlflow_http import TokenSource
 from stagedoor.registry.port import Registry
 from stagedoor.settings import MIB, Settings
 

@@ -20,7 +20,7 @@ from stagedoor.errors import (
     RegistryUnavailable,
     UnsafeArtifact,
 )
-from stagedoor.registry import mlflow_registry
+from stagedoor.registry import mlflow_http
 from stagedoor.registry.mlflow_registry import MLflowRegistry
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -186,7 +186,7 @@ def test_a_page_leads_to_the_next(liar: Liar) -> None:
 
 
 def test_an_answer_without_end_is_refused(liar: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_registry, "MAX_ANSWER", 10_000)
+    monkeypatch.setattr(mlflow_http, "MAX_ANSWER", 10_000)
     liar.answer = say(b" " * 20_000)
     with pytest.raises(RegistryGarbled):
         registry_at(liar.url).models()

@@ -1,27 +1,21 @@
 """MLflow's model registry over REST. Reading intent needs neither the mlflow package nor its retries of minutes."""
 
-import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
-
-import requests
-import urllib3
-from requests.auth import AuthBase
 
 from stagedoor import names
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
-from stagedoor.errors import RegistryConflict, RegistryDenied, RegistryGarbled, RegistryNotFound, RegistryUnavailable
+from stagedoor.errors import RegistryConflict
 from stagedoor.registry import mlflow_answers as answers
 from stagedoor.registry.mlflow_artifacts import download
+from stagedoor.registry.mlflow_http import MIB, MLflowHttp, TokenSource
 from stagedoor.registry.port import ANY, Anything, Page
 
-MIB: Final = 1024 * 1024
-MAX_ANSWER: Final = 64 * MIB
 PAGE_SIZE: Final = 125
 """Models; reading one page must not keep the server, or a poll, for long."""
 PAGES_KEPT: Final = 64
@@ -29,24 +23,6 @@ MAX_FILTER: Final = 2000
 """Characters; longer ones could exceed what servers and proxies take as an address once they are percent-encoded."""
 FETCH_SECONDS: Final = 900.0
 """Longest time one version's files may take altogether; each silence within is bounded by the registry timeout."""
-
-_CHUNK: Final = 256 * 1024
-_OK: Final = 200
-
-TokenSource = Callable[[], str | None]
-
-
-class _Bearer(AuthBase):
-    """The token at the moment of the request. As `auth` it also keeps a .netrc file from replacing it."""
-
-    def __init__(self, token: TokenSource) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        token = self._token()
-        if token:
-            request.headers["Authorization"] = f"Bearer {token}"
-        return request
 
 
 class MLflowRegistry:
@@ -65,11 +41,8 @@ class MLflowRegistry:
         max_artifact_bytes: int = 20_480 * MIB,
         page_size: int = PAGE_SIZE,
     ) -> None:
-        self._url = url.rstrip("/")
-        self._timeout = timeout
-        self._auth = _Bearer(token)
+        self._http = MLflowHttp(url, timeout=timeout, token=token)
         self._max_artifact_bytes = max_artifact_bytes
-        self._threads = threading.local()
         self._page_size = page_size
         self._read_page = lru_cache(PAGES_KEPT)(answers.read_page)
 
@@ -96,13 +69,13 @@ class MLflowRegistry:
         room = self._max_artifact_bytes
 
         def list_folder(path: str) -> tuple[answers.File, ...]:
-            return answers.read_files(self._ask("GET", "/api/2.0/mlflow-artifacts/artifacts", params={"path": path}))
+            return answers.read_files(self._http.ask("GET", "/api/2.0/mlflow-artifacts/artifacts", params={"path": path}))
 
         def save(path: str, file: Path) -> None:
             nonlocal room
-            room -= self._save(f"/api/2.0/mlflow-artifacts/artifacts/{path}", file, room, deadline)
+            room -= self._http.save(f"/api/2.0/mlflow-artifacts/artifacts/{path}", file, room, deadline)
 
-        download(uri, into, server=self._url, list_folder=list_folder, save=save)
+        download(uri, into, server=self._http.url, list_folder=list_folder, save=save)
 
     # --- RegistryWriter ---
 
@@ -139,7 +112,7 @@ class MLflowRegistry:
     # --- inside ---
 
     def _get(self, path: str, params: Mapping[str, str]) -> bytes:
-        return self._ask("GET", f"/api/2.0/mlflow/{path}", params=params)
+        return self._http.ask("GET", f"/api/2.0/mlflow/{path}", params=params)
 
     def _tag(self, kind: str, tag: Mapping[str, str | None]) -> None:
         delete = tag["value"] is None
@@ -149,58 +122,7 @@ class MLflowRegistry:
         self, path: str, body: Mapping[str, object], *, delete: bool = False, headers: Mapping[str, str] | None = None
     ) -> None:
         said = {key: value for key, value in body.items() if value is not None}
-        self._ask("DELETE" if delete else "POST", f"/api/2.0/mlflow/{path}", json=said, headers=headers)
-
-    def _ask(self, method: str, path: str, **what: Any) -> bytes:  # noqa: ANN401  what requests takes
-        body = bytearray()
-        deadline = time.monotonic() + self._timeout
-        status = self._exchange(method, path, body.extend, MAX_ANSWER, deadline, **what)
-        _check_status(status, bytes(body))
-        return bytes(body)
-
-    def _save(self, path: str, file: Path, room: int, deadline: float) -> int:
-        with file.open("xb") as out:
-            status = self._exchange("GET", path, out.write, room, deadline)
-            size = out.tell()
-        if status != _OK:
-            with file.open("rb") as said:
-                _check_status(status, said.read(MIB))
-        return size
-
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        write: Callable[[bytes], object],
-        room: int,
-        deadline: float,
-        **what: Any,  # noqa: ANN401  what requests takes
-    ) -> int:
-        """Send one request and hand its body to `write`; at most `room` bytes, and nothing after the deadline."""
-        try:
-            with self._session().request(
-                method, self._url + path, timeout=self._timeout, stream=True, allow_redirects=False, **what
-            ) as response:
-                # read1 returns what has come: a server that drips single bytes cannot hold us beyond the deadline.
-                while chunk := response.raw.read1(_CHUNK, decode_content=True):
-                    room -= len(chunk)
-                    if room < 0:
-                        raise RegistryGarbled("The registry's answer is larger than allowed.")
-                    if time.monotonic() > deadline:
-                        raise RegistryUnavailable("The registry did not finish its answer in time.")
-                    write(chunk)
-                return response.status_code
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise RegistryUnavailable(f"The registry gave no answer ({type(error).__name__}).") from error
-
-    def _session(self) -> requests.Session:
-        """One session for each thread; requests does not promise more."""
-        session: requests.Session | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = requests.Session()
-            session.auth = self._auth
-            session.headers.update({"Accept-Encoding": "identity", "User-Agent": "stagedoor"})
-        return session
+        self._http.ask("DELETE" if delete else "POST", f"/api/2.0/mlflow/{path}", json=said, headers=headers)
 
 
 def _filter(only: Collection[str]) -> str:
@@ -211,17 +133,3 @@ def _filter(only: Collection[str]) -> str:
 
 def _speaking_for(who: str) -> dict[str, str]:
     return {names.HEADER_ON_BEHALF_OF: quote(who, safe="")} if who else {}
-
-
-def _check_status(status: int, body: bytes) -> None:
-    if status == _OK:
-        return
-    if status in {401, 403}:
-        raise RegistryDenied("MLflow refuses the token of this process. Set STAGEDOOR_MLFLOW_TOKEN to one that it accepts.")
-    if status == 404 and answers.says_not_found(body):  # noqa: PLR2004  not found
-        raise RegistryNotFound("MLflow has nothing of that name.")
-    if status == 412:  # noqa: PLR2004  precondition failed: the guarded server's word
-        raise RegistryConflict("The alias has been moved by somebody else in between.")
-    if status == 429 or status >= 500:  # noqa: PLR2004  too busy, or failing
-        raise RegistryUnavailable(f"MLflow answered with status {status}.")
-    raise RegistryGarbled(f"MLflow answered with status {status}, which it should not here.")
