@@ -87,7 +87,7 @@ def site(models: int) -> Iterator[tuple[Site, bytes]]:
                 Settings(state_dir=paths.root), subject="bench", roles=("promoter", "predictor"), models=("*",), now=time.time()
             )
             key = specs.webhook_key(paths)
-            pid = launch(stack, specs.mlflow_server(paths, "127.0.0.1", mlflow_port, nudge_url=None, webhook_key=key))
+            pid = launch(stack, specs.mlflow_server(paths, "127.0.0.1", mlflow_port, webhook_key=key))
             found = Site(paths, mlflow, gateway, token, pid)
             body = register_served(found)
             fill(paths.mlflow / "mlflow.db", models - len(SERVED))

@@ -85,6 +85,7 @@ class System:
     gateway: str
     tokens: dict[str, str]
     pid: int
+    controller: str = ""
 
     @property
     def registry_store(self) -> str:
@@ -114,8 +115,10 @@ class System:
 
 
 @contextmanager
-def system(*options: str, env: dict[str, str] | None = None, seconds: float = 180) -> Iterator[System]:
-    """`stagedoor up --demo` on free ports in a new state folder, live and warm."""
+def system(
+    *options: str, env: dict[str, str] | None = None, seconds: float = 180, controlled: bool = False
+) -> Iterator[System]:
+    """`stagedoor up --demo` on free ports in a new state folder, live and warm; with a controller only if `controlled`."""
     state = Path(tempfile.mkdtemp(prefix="stagedoor-bench-"))
     try:
         command = [
@@ -128,6 +131,7 @@ def system(*options: str, env: dict[str, str] | None = None, seconds: float = 18
             "0",
             "--mlflow-port",
             "0",
+            *(["--controller-port", "0"] if controlled else ["--no-controller"]),
             *options,
         ]
         log = state / "up.log"
@@ -135,7 +139,7 @@ def system(*options: str, env: dict[str, str] | None = None, seconds: float = 18
             endpoints = state / "endpoints.json"
             wait_for(endpoints.exists, seconds, "stagedoor up")
             told = json.loads(endpoints.read_text())
-            running = System(state, told["mlflow"], told["gateway"], told["tokens"], pid)
+            running = System(state, told["mlflow"], told["gateway"], told["tokens"], pid, told["controller"] or "")
             wait_for(lambda: _answers(running), seconds, "the demo's models")
             yield running
     finally:

@@ -102,7 +102,7 @@ class Site:
 
     def start_mlflow(self) -> None:
         key = specs.webhook_key(self.paths)
-        spec = specs.mlflow_server(self.paths, "127.0.0.1", self.mlflow_port, nudge_url=None, webhook_key=key)
+        spec = specs.mlflow_server(self.paths, "127.0.0.1", self.mlflow_port, webhook_key=key)
         with (self.folder / "mlflow.log").open("ab") as log:
             self._mlflow = subprocess.Popen(
                 spec.command,

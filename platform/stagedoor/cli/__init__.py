@@ -6,7 +6,7 @@ import click
 
 from stagedoor import __version__
 from stagedoor.cli.config import config
-from stagedoor.cli.serve import gateway, mlflow
+from stagedoor.cli.serve import controller, gateway, mlflow
 from stagedoor.cli.status import status
 from stagedoor.cli.token import token
 from stagedoor.cli.up import up
@@ -35,5 +35,5 @@ def main() -> None:
     """
 
 
-for command in (up, gateway, mlflow, token, status, config):
+for command in (up, gateway, controller, mlflow, token, status, config):
     main.add_command(command)

@@ -40,8 +40,14 @@ class _Plan:
     host: str
     mlflow_port: int
     gateway_port: int
+    controller_port: int
     workers: int
     demo: bool
+
+    @property
+    def controlled(self) -> bool:
+        """Whether a controller decides what the gateway serves."""
+        return self.controller_port >= 0
 
     def endpoints(self) -> Endpoints:
         """With new tokens, good for a day."""
@@ -57,7 +63,8 @@ class _Plan:
             )
             for role in ROLES
         }
-        return Endpoints(url(self.host, self.mlflow_port), url(self.host, self.gateway_port), None, tokens)
+        controller = url(self.host, self.controller_port) if self.controlled else None
+        return Endpoints(url(self.host, self.mlflow_port), url(self.host, self.gateway_port), controller, tokens)
 
 
 @click.command()
@@ -67,26 +74,39 @@ class _Plan:
 @options.gateway_port
 @options.mlflow_port
 @click.option(
-    "--controller-port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="Reserved for the controller."
+    "--controller-port",
+    type=click.IntRange(0, 65535),
+    default=8001,
+    show_default=True,
+    help="Port of the controller; 0 takes a free one.",
 )
+@click.option("--no-controller", is_flag=True, help="Follow the aliases directly: no gates, no canary, no rollback.")
 @options.workers
 def up(  # noqa: PLR0913  one argument an option
-    *, state: Path | None, host: str, gateway_port: int, mlflow_port: int, controller_port: int, workers: int, demo: bool
+    *,
+    state: Path | None,
+    host: str,
+    gateway_port: int,
+    mlflow_port: int,
+    controller_port: int,
+    no_controller: bool,
+    workers: int,
+    demo: bool,
 ) -> None:
-    """Start the MLflow server, the resolver and the gateway on this machine, and stay in the foreground.
+    """Start the MLflow server, the gateway and the controller on this machine, and stay in the foreground.
 
     Once all are ready, endpoints.json in the state folder holds their addresses and tokens. Ctrl-C ends everything.
     """
-    del controller_port  # there is no controller yet
     settings, paths = options.settings_for(state)
     paths.root.mkdir(parents=True, exist_ok=True)
     with _alone(paths):
         wishes = (
             PortWish("the MLflow server", mlflow_port, "--mlflow-port"),
             PortWish("the gateway", gateway_port, "--gateway-port"),
+            *([] if no_controller else [PortWish("the controller", controller_port, "--controller-port")]),
         )
-        mlflow_at, gateway_at = claim(host, wishes)
-        plan = _Plan(settings, paths, host, mlflow_at, gateway_at, workers, demo)
+        mlflow_at, gateway_at, *controller_at = claim(host, wishes)
+        plan = _Plan(settings, paths, host, mlflow_at, gateway_at, (*controller_at, -1)[0], workers, demo)
         narrator = Narrator()
         paths.endpoints.unlink(missing_ok=True)
         try:
@@ -132,12 +152,20 @@ def _run(plan: _Plan, house: House, narrator: Narrator, stop: threading.Event) -
 
 
 def _residents(plan: _Plan, endpoints: Endpoints) -> tuple[Spec, ...]:
-    paths, host = plan.paths, plan.host
-    nudge = f"{endpoints.gateway}/nudge"
+    paths, host, controller = plan.paths, plan.host, endpoints.controller
+    nudges = tuple(f"{address}/nudge" for address in (endpoints.gateway, controller) if address)
+    follow = "route" if plan.controlled else "aliases"
+    secret = plan.settings.webhook_secret
+    signing = secret.get_secret_value() if secret else specs.webhook_secret(paths)
+    gateway = specs.gateway(
+        paths, endpoints.mlflow, host, plan.gateway_port, plan.workers, follow=follow, controller_url=controller
+    )
+    control = specs.controller(paths, endpoints.mlflow, (endpoints.gateway,), host, plan.controller_port, signing)
     return (
-        specs.mlflow_server(paths, host, plan.mlflow_port, nudge_url=nudge, webhook_key=specs.webhook_key(paths)),
-        specs.resolver(paths, endpoints.mlflow),
-        specs.gateway(paths, endpoints.mlflow, host, plan.gateway_port, plan.workers),
+        specs.mlflow_server(paths, host, plan.mlflow_port, nudge_urls=nudges, webhook_key=specs.webhook_key(paths)),
+        specs.resolver(paths, endpoints.mlflow, follow),
+        gateway,
+        *((control,) if plan.controlled else ()),
     )
 
 

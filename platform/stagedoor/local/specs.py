@@ -15,7 +15,7 @@ from stagedoor.paths import StatePaths
 # so they work where nothing can be taken for a package.
 
 
-def mlflow_server(paths: StatePaths, host: str, port: int, *, nudge_url: str | None, webhook_key: str) -> Spec:
+def mlflow_server(paths: StatePaths, host: str, port: int, *, nudge_urls: tuple[str, ...] = (), webhook_key: str) -> Spec:
     """MLflow on SQLite with local artifacts, guarded by Stagedoor's tokens."""
     database = paths.mlflow / "mlflow.db"
     command = (
@@ -35,27 +35,57 @@ def mlflow_server(paths: StatePaths, host: str, port: int, *, nudge_url: str | N
         "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": webhook_key,
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    if nudge_url:
-        environment[f"{ENV_PREFIX}NUDGE_URLS"] = nudge_url
+    if nudge_urls:
+        environment[f"{ENV_PREFIX}NUDGE_URLS"] = ",".join(nudge_urls)
     return Spec("mlflow", command, paths.mlflow, paths.logs / "mlflow.log", environment, f"{url(host, port)}/health")
 
 
-def resolver(paths: StatePaths, mlflow_url: str) -> Spec:
-    """The one process of a machine that reads the registry."""
+def resolver(paths: StatePaths, mlflow_url: str, follow: str = "aliases") -> Spec:
+    """The one process of a machine that reads the registry. `follow` is a value of the setting of that name."""
     command = (sys.executable, "-P", "-m", "serving.resolver")
-    environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url}
+    environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url, f"{ENV_PREFIX}FOLLOW": follow}
     return Spec("resolver", command, paths.logs, paths.logs / "resolver.log", environment)
 
 
-def gateway(paths: StatePaths, mlflow_url: str, host: str, port: int, workers: int) -> Spec:
+def gateway(  # noqa: PLR0913  one argument a fact
+    paths: StatePaths,
+    mlflow_url: str,
+    host: str,
+    port: int,
+    workers: int,
+    *,
+    follow: str = "aliases",
+    controller_url: str | None = None,
+) -> Spec:
     """The gateway under gunicorn; its configuration lies in the package."""
     command = (
         *(sys.executable, "-P", "-m", "gunicorn", "--config", "python:serving.gunicorn_conf"),
         *("--bind", bind_address(host, port), "--workers", str(workers), "--graceful-timeout", "10", "serving.asgi:app"),
     )
-    environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url}
+    environment = {**_common(paths), f"{ENV_PREFIX}MLFLOW_URL": mlflow_url, f"{ENV_PREFIX}FOLLOW": follow}
+    if controller_url:
+        environment[f"{ENV_PREFIX}CONTROLLER_URL"] = controller_url
     ready = f"{url(host, port)}/readyz"
     return Spec("gateway", command, paths.logs, paths.logs / "gateway.log", environment, ready, grace_seconds=15.0)
+
+
+def controller(paths: StatePaths, mlflow_url: str, gateways: tuple[str, ...], host: str, port: int, secret: str) -> Spec:
+    """The controller with its REST. `secret` signs MLflow's webhooks to it."""
+    command = (
+        *(sys.executable, "-P", "-m", "gunicorn", "--config", "python:registry_hooks.gunicorn_conf"),
+        *("--bind", bind_address(host, port), "registry_hooks.wsgi:app"),
+    )
+    address = url(host, port)
+    environment = {
+        **_common(paths),
+        f"{ENV_PREFIX}MLFLOW_URL": mlflow_url,
+        f"{ENV_PREFIX}GATEWAYS": ",".join(gateways),
+        f"{ENV_PREFIX}CONTROLLER_URL": address,
+        f"{ENV_PREFIX}WEBHOOK_URL": f"{address}/webhooks/mlflow",
+        f"{ENV_PREFIX}WEBHOOK_SECRET": secret,
+    }
+    log = paths.logs / "controller.log"
+    return Spec("controller", command, paths.logs, log, environment, f"{address}/livez", grace_seconds=12.0)
 
 
 def demo(paths: StatePaths, mlflow_url: str, token: str, examples: Path) -> Spec:
@@ -73,7 +103,16 @@ def demo(paths: StatePaths, mlflow_url: str, token: str, examples: Path) -> Spec
 
 def webhook_key(paths: StatePaths) -> str:
     """The key (Fernet's form) with which MLflow encrypts the secrets of webhooks; made once, readable by its owner alone."""
-    path = paths.mlflow / "webhook.key"
+    return _kept(paths.mlflow / "webhook.key")
+
+
+def webhook_secret(paths: StatePaths) -> str:
+    """The secret with which MLflow signs webhooks to the controller; made once, readable by its owner alone."""
+    return _kept(paths.control / "webhook.secret")
+
+
+def _kept(path: Path) -> str:
+    """32 random bytes in base64, the same ever after."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
