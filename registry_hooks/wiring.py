@@ -65,7 +65,7 @@ class Control:
             self.wake.clear()
             try:
                 self.controller.turn(time.time())
-            except Exception:  # the loop's last handler: whatever it was, the next turn looks at the world anew
+            except Exception:  # noqa: BLE001  the loop's last handler: whatever it was, the next turn looks at the world anew
                 get_logger().exception("turn_failed")
             self.wake.wait(self.settings.poll_seconds)
 

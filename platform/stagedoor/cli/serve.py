@@ -53,7 +53,7 @@ def controller(state: Path | None, mlflow_url: str | None, gateways: tuple[str, 
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else specs.webhook_secret(paths)
     watched = gateways or tuple(str(address) for address in settings.gateways)
     registry = mlflow_url or str(settings.mlflow_url)
-    _serve(f"the controller at {url(host, port)}", specs.controller(paths, registry, watched, host, port, secret))
+    _serve(f"the controller at {url(host, port)}", specs.controller(paths, registry, watched, host, port, secret=secret))
 
 
 @click.command()

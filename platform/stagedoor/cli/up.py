@@ -160,7 +160,7 @@ def _residents(plan: _Plan, endpoints: Endpoints) -> tuple[Spec, ...]:
     gateway = specs.gateway(
         paths, endpoints.mlflow, host, plan.gateway_port, plan.workers, follow=follow, controller_url=controller
     )
-    control = specs.controller(paths, endpoints.mlflow, (endpoints.gateway,), host, plan.controller_port, signing)
+    control = specs.controller(paths, endpoints.mlflow, (endpoints.gateway,), host, plan.controller_port, secret=signing)
     return (
         specs.mlflow_server(paths, host, plan.mlflow_port, nudge_urls=nudges, webhook_key=specs.webhook_key(paths)),
         specs.resolver(paths, endpoints.mlflow, follow),

@@ -69,7 +69,9 @@ def gateway(  # noqa: PLR0913  one argument a fact
     return Spec("gateway", command, paths.logs, paths.logs / "gateway.log", environment, ready, grace_seconds=15.0)
 
 
-def controller(paths: StatePaths, mlflow_url: str, gateways: tuple[str, ...], host: str, port: int, secret: str) -> Spec:
+def controller(  # noqa: PLR0913  one argument a fact
+    paths: StatePaths, mlflow_url: str, gateways: tuple[str, ...], host: str, port: int, *, secret: str
+) -> Spec:
     """The controller with its REST. `secret` signs MLflow's webhooks to it."""
     command = (
         *(sys.executable, "-P", "-m", "gunicorn", "--config", "python:registry_hooks.gunicorn_conf"),
