@@ -15,13 +15,16 @@ from serving.loading.mlmodel import MLModel, read_mlmodel
 from serving.loading.probe_server import memory_of, read_options, serve
 from serving.loading.version import Version, load_version
 from serving.loading.warmup import synthetic_row
-from serving.values import Inputs
+from serving.values import OIP_TO_NUMPY, Inputs, TensorSpec
 from stagedoor.errors import ArtifactError, OverBudget
 from stagedoor.settings import MIB
 
 
 def examine_here(request: dict[str, Any]) -> dict[str, Any]:
-    """The report: `signature`, and either `failure` (`code` is the class of the error) or what was found. Raises nothing."""
+    """The report: `signature`, and either `failure` (`code` is the class of the error) or what was found.
+
+    What the signature leaves out is said by the model file itself, where that can.
+    """
     folder = Path(request["folder"])
     options = read_options(request["options"])
     signature: dict[str, Any] | None = None
@@ -39,6 +42,8 @@ def examine_here(request: dict[str, Any]) -> dict[str, Any]:
             )
     except ArtifactError as error:
         return {"signature": signature, "failure": {"code": type(error).__name__, "reason": error.reason}}
+    signature["inputs"] = mlmodel.inputs or _as_signature(version.predictor.inputs, "str")
+    signature["outputs"] = mlmodel.outputs or _as_signature(version.predictor.outputs, "object")
     files = [Path(path) for path in request["golden"]]
     golden, sample = try_all(mlmodel, version, files, request["tolerance"], options.max_rows)
     return {
@@ -49,6 +54,18 @@ def examine_here(request: dict[str, Any]) -> dict[str, Any]:
         "golden": golden,
         "latency": _latency(mlmodel, version, sample),
     }
+
+
+def _as_signature(specs: tuple[TensorSpec, ...], other: str) -> list[dict[str, Any]] | None:
+    """What a graph says of itself, as an MLmodel's signature would; `other` is what is no number."""
+    return [
+        {
+            "type": "tensor",
+            "name": spec.name,
+            "tensor-spec": {"dtype": str(OIP_TO_NUMPY.get(spec.datatype, other)), "shape": list(spec.shape)},
+        }
+        for spec in specs
+    ] or None
 
 
 def _latency(mlmodel: MLModel, version: Version, sample: Inputs | None) -> dict[str, Any] | None:
