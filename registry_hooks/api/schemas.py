@@ -156,6 +156,7 @@ class Asked(Model):
     """The model as it was when the command had been taken down."""
 
     asked_at = fields.Float(required=True, **_said("What the controller decides on it carries a later time."))
+    target = fields.String(allow_none=True, **_said("The version that is to be live."))
 
 
 class Drilled(Asked):

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-from datetime import UTC, datetime
 from typing import Final, Literal
 
 from registry_hooks.desk.ports import Json
@@ -30,7 +29,8 @@ class Desk(Reading):
     """Commands, each idempotent. `who` is the subject of the person's token.
 
     All raise ModelNotFound, RegistryError, and Conflict for what contradicts a rollout under way. They answer with the
-    model as the board shows it, and `asked_at`: what the controller decided later carries a later time.
+    model as the board shows it, and `asked_at`: what the controller decided later carries a later time. `target` is the version
+    that is to be live, where the command names one.
     """
 
     def promote(self, name: str, version: str, *, who: str, alias: str = names.CHAMPION, strategy: str | None = None) -> Json:
@@ -53,7 +53,7 @@ class Desk(Reading):
         if strategy is not None and strategy != model.tags.get(names.TAG_ROLLOUT):
             self._registry.tag_model(name, names.TAG_ROLLOUT, strategy)
         self._move(model, alias, version, who)
-        return self._told(name, "promote", who)
+        return self._told(name, "promote", who) | {"target": version}
 
     def finish(self, name: str, *, who: str) -> Json:
         """Promote the version of the running rollout now."""
@@ -62,7 +62,7 @@ class Desk(Reading):
         if version is None:
             raise Conflict("No rollout of this model is under way. Name the version to promote.")
         self._control(model, f"promote {version}")
-        return self._told(name, "finish", who)
+        return self._told(name, "finish", who) | {"target": version}
 
     def pause(self, name: str, *, who: str) -> Json:
         """Stay where it is until `resume`; a rollback still happens."""
@@ -102,7 +102,7 @@ class Desk(Reading):
             if target is None:
                 raise Conflict("The ledger knows no version of this model that was live before. Name one with --to.")
         self._back(model, now, target, who)
-        return self._told(name, "rollback", who)
+        return self._told(name, "rollback", who) | {"target": target}
 
     def traffic(self, name: str, policy: str | None, *, who: str, sticky: str | None = KEEP) -> Json:
         """Split by hand as `policy` says, None ends that; `sticky` likewise. Raises InvalidTag and InvalidRequest."""
@@ -138,6 +138,8 @@ class Desk(Reading):
         model, now = self._look(name)
         if now.under_way is not None:
             raise Conflict(f"Version {now.under_way} is on its way. A drill waits for its end.")
+        if now.stable is None or names.TAG_TRAFFIC in model.tags:
+            raise Conflict("A drill needs a model with one live version, whose traffic is not split by hand.")
         moment = self._clock()
         if _drill_until(model) > moment:
             raise Conflict("A drill of this model is under way. It ends by itself, or with DELETE.")
@@ -180,22 +182,15 @@ class Desk(Reading):
             self._move(model, names.CHAMPION, target, who)
         elif now.wanted != target:
             if now.wanted is not None:
-                self._registry.move_stage(model.name, now.wanted, "Archived")
+                self._registry.move_stage(model.name, now.wanted, "Archived", who=who)
             if target is not None:
-                self._registry.move_stage(model.name, target, names.PRODUCTION)
-            self._sign(model.name, names.PRODUCTION, target, who)
+                self._registry.move_stage(model.name, target, names.PRODUCTION, who=who)
 
     def _move(self, model: RegisteredModel, alias: str, version: str | None, who: str) -> None:
         """Move `alias` from where it was seen. Somebody who moved it elsewhere meanwhile wins: raises RegistryConflict."""
         before = model.aliases.get(alias)
         if before != version:
-            self._registry.move_alias(model.name, alias, version, expected=before)
-            self._sign(model.name, alias, version, who)
-
-    def _sign(self, name: str, alias: str, version: str | None, who: str) -> None:
-        """Say for whom it was done: MLflow's guard saw the controller's own token."""
-        moment = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="seconds")
-        self._registry.tag_model(name, names.TAG_BY_PREFIX + alias, f"{who}\t{version or ''}\t{moment}")
+            self._registry.move_alias(model.name, alias, version, expected=before, who=who)
 
 
 def _refuse(reason: str | None) -> None:

@@ -18,11 +18,11 @@ class Books(Protocol):
     def version(self, name: str, version: str) -> ModelVersion:
         """One version. Raises RegistryNotFound."""
 
-    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | None) -> None:
-        """Point `alias` at `version`, or remove it. Raises RegistryConflict if it does not name `expected`."""
+    def move_alias(self, name: str, alias: str, version: str | None, *, expected: str | None, who: str) -> None:
+        """Point `alias` at `version` for `who`, or remove it. Raises RegistryConflict if it does not name `expected`."""
 
-    def move_stage(self, name: str, version: str, stage: str) -> None:
-        """Put a version into a stage."""
+    def move_stage(self, name: str, version: str, stage: str, *, who: str) -> None:
+        """Put a version into a stage for `who`."""
 
     def tag_model(self, name: str, key: str, value: str | None) -> None:
         """Set a tag of the model; None removes it."""

@@ -6,10 +6,15 @@ import click
 
 from stagedoor import __version__
 from stagedoor.cli.config import config
+from stagedoor.cli.drill import drill
+from stagedoor.cli.experiment import experiment
+from stagedoor.cli.history import history, ledger
+from stagedoor.cli.rollouts import COMMANDS
 from stagedoor.cli.serve import controller, gateway, mlflow
 from stagedoor.cli.status import status
 from stagedoor.cli.token import token
 from stagedoor.cli.up import up
+from stagedoor.cli.why import why
 from stagedoor.errors import StagedoorError
 
 
@@ -31,9 +36,10 @@ def main() -> None:
 
     Settings come from the environment (STAGEDOOR_*); `stagedoor config` lists them.
 
-    Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage.
+    Exit codes: 0 done, 1 failed (the reason is on standard error), 2 wrong usage; with --wait also 3 refused or rolled back,
+    4 undecided when the time was up.
     """
 
 
-for command in (up, gateway, controller, mlflow, token, status, config):
+for command in (up, gateway, controller, mlflow, token, status, *COMMANDS, history, why, experiment, drill, ledger, config):
     main.add_command(command)

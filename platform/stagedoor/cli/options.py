@@ -33,6 +33,13 @@ workers = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+controller = click.option("--controller", help="Address of the controller. By default that of the running `stagedoor up`.")
+gateway = click.option("--gateway", help="Address of the gateway. By default that of the running `stagedoor up`.")
+token = click.option(
+    "--token", envvar="STAGEDOOR_TOKEN", show_envvar=True, help="A token with the role for it. By default that of `up`."
+)
+
+
 def settings_for(state: Path | None) -> tuple[Settings, StatePaths]:
     """The settings of the environment with an absolute state folder, `state` first. Raises ConfigurationError."""
     settings = load_settings() if state is None else load_settings(state_dir=state)
