@@ -4,8 +4,9 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from stagedoor.errors import TokenInvalid
 
@@ -24,6 +25,14 @@ class Delivery:
     timestamp: str
     signature: str
     body: bytes
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], body: bytes) -> Self:
+        """From headers with names in lower case."""
+        delivery_id, timestamp, signature = (
+            headers.get(name.lower(), "") for name in (HEADER_DELIVERY, HEADER_TIMESTAMP, HEADER_SIGNATURE)
+        )
+        return cls(delivery_id, timestamp, signature, body)
 
 
 def check_signature(delivery: Delivery, secret: bytes, now: float) -> None:

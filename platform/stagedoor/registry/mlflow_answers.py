@@ -81,6 +81,27 @@ class _OneRun(_Answer):
     run: _Run
 
 
+class _Event(_Answer):
+    entity: str
+    action: str
+
+
+class Webhook(_Answer):
+    """One webhook as MLflow lists it; its secret is never shown."""
+
+    webhook_id: _Text
+    name: str = ""
+    url: str = ""
+    events: tuple[_Event, ...] = Field((), strict=False)
+    status: str = ""
+    creation_timestamp: Annotated[int, Field(strict=False)] = 0
+
+
+class _Webhooks(_Answer):
+    webhooks: tuple[Webhook, ...] = Field((), strict=False)
+    next_page_token: str = ""
+
+
 class _Uri(_Answer):
     artifact_uri: _Text
 
@@ -136,6 +157,12 @@ def read_version(body: bytes) -> ModelVersion:
 def read_metrics(body: bytes) -> dict[str, float]:
     """The last values of one run's metrics. MLflow writes those that are no numbers as the texts NaN and Infinity."""
     return {metric.key: metric.value for metric in _read(_OneRun, body).run.data.metrics}
+
+
+def read_webhooks(body: bytes) -> tuple[tuple[Webhook, ...], str]:
+    """One page of webhooks, and the token of the next, empty after the last."""
+    page = _read(_Webhooks, body)
+    return page.webhooks, page.next_page_token
 
 
 def read_uri(body: bytes) -> str:
