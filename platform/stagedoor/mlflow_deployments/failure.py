@@ -41,11 +41,16 @@ _CODES: Final = {
 }
 
 
+_EXIT_CODES: Final[dict[int, int]] = {ABORTED: 3, DEADLINE_EXCEEDED: 4}
+"""As the stagedoor command has it: 3 for a version that was turned back, 4 where time ran out first."""
+
+
 class DeploymentFailed(MlflowException, ClickException):  # type: ignore[misc]  # both define `message`, alike
-    """Says what went wrong and what to do next. The mlflow command prints it and ends with exit code 1."""
+    """Says what went wrong and what to do next. The mlflow command prints it and ends with an exit code that is not 0."""
 
     def __init__(self, message: str, error_code: int = INVALID_PARAMETER_VALUE) -> None:
         super().__init__(message, error_code=error_code)
+        self.exit_code = _EXIT_CODES.get(error_code, 1)  # type: ignore[misc]  # click's own way, by class
 
 
 def code_for(status: int) -> int:

@@ -9,8 +9,8 @@ Target    stagedoor:http://HOST:PORT, a controller's or a gateway's address. The
           (else STAGEDOOR_TOKEN) and needs the role promoter; predictor suffices for `predict`.
 Name      a deployment is a registered model: --name fraud -m models:/fraud/8 (or models:/fraud@ALIAS, models:/fraud/latest).
 
-create    Gates and promotes the version, shows how far it is, and ends with exit code 1 and the reason if a gate or the
-          rollout fails.
+create    Gates and promotes the version and shows how far it is. Ends with the reason and exit code 3 if a gate or the
+          rollout fails, 4 if time runs out first, 1 for anything else.
             -C strategy=canary       canary, shadow, blue-green, rolling or immediate; settings as in the tag stagedoor.rollout:
                                      -C "strategy=canary steps=5,25,100 interval=60s", or each by itself: -C steps=5,25,100
             -C wait=true             false returns as soon as the promotion has been asked for

@@ -33,6 +33,7 @@ from stagedoor.settings import Settings, load_settings
 LIVE_SECONDS: Final = 120.0
 TOKEN_SECONDS: Final = 24 * 3600
 HOST: Final = "127.0.0.1"
+FOLLOW: Final = "aliases"
 _OPTIONS: Final = ("port", "workers")
 
 
@@ -79,12 +80,12 @@ def _serve(name: str, model_uri: str, wish: _Wish, folder: Path, stop: threading
     (port,) = claim(HOST, [PortWish("the gateway", wish.port, "-C port=")])
     paths = StatePaths(folder / "state")
     # Settings of the environment that speak of another registry, or of a controller, are not meant for this one model.
-    settings = load_settings(state_dir=paths.root, follow="aliases", models=("*",), metrics_need_token=False)
+    settings = load_settings(state_dir=paths.root, follow=FOLLOW, models=("*",), metrics_need_token=False)
     token = _token(settings)
     address = url(HOST, port)
     with OneModel(name, _version(model_uri), files) as registry, House(stop, _tell) as house:
-        for spec in (specs.resolver(paths, registry.url), specs.gateway(paths, registry.url, HOST, port, wish.workers)):
-            house.start(_plain(spec))
+        house.start(_plain(specs.resolver(paths, registry.url, follow=FOLLOW)))
+        house.start(_plain(specs.gateway(paths, registry.url, HOST, port, wish.workers, follow=FOLLOW)))
         house.wait_ready()
         _wait_live(address, name, token, wish.workers, stop)
         click.echo(_welcome(f"{address}/models/{quote(name, safe='')}/invocations", token))
@@ -121,8 +122,7 @@ def _token(settings: Settings) -> str:
 
 
 def _plain(spec: Spec) -> Spec:
-    environment = {f"{names.ENV_PREFIX}FOLLOW": "aliases", f"{names.ENV_PREFIX}MODELS": "*"}
-    return replace(spec, environment={**spec.environment, **environment})
+    return replace(spec, environment={**spec.environment, f"{names.ENV_PREFIX}MODELS": "*"})
 
 
 def _wait_live(address: str, name: str, token: str, workers: int, stop: threading.Event) -> None:
@@ -141,10 +141,11 @@ def _live(address: str, name: str, token: str, workers: int) -> bool:
         status = answer.json()
         found = next((model for model in status["models"] if model["name"] == name), None)
         current = [worker for worker in status["workers"] if worker.get("serial") == status["serial"]]
+        refused = [entry["reason"] for entry in (found or {"versions": ()})["versions"] if entry["state"] == "refused"]
     except (requests.RequestException, KeyError, TypeError):
         return False
-    if found is not None and found["problems"]:
-        raise DeploymentFailed("The model cannot be served. " + " ".join(map(str, found["problems"])), INVALID_STATE)
+    if refused:
+        raise DeploymentFailed("The model cannot be served. " + " ".join(map(str, refused)), INVALID_STATE)
     return found is not None and bool(found["live"]) and len(current) >= workers
 
 

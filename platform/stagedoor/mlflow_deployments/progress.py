@@ -8,6 +8,9 @@ SETTLING_LOOKS: Final = 5
 """Looks of the controller after the command, in which it may still not have seen it."""
 UNDER_WAY: Final = frozenset({"gating", "canary", "shadow", "rolling", "baking", "paused", "held", "frozen"})
 
+GOOD: Final = frozenset({"promoted", "returned"})
+"""Endings after which the version is live; `returned` is one that was live a short while ago, and is so again."""
+
 Row = Mapping[str, Any]
 
 
@@ -23,7 +26,7 @@ class Progress:
 def of_promotion(row: Row, version: str, asked_at: float, looks: int) -> Progress:
     """How far `version` has come since `asked_at`; `looks` counts how often the controller has looked since then."""
     last = _ended_since(row, asked_at)
-    if last is not None and last.get("version") == version and last.get("outcome") != "promoted":
+    if last is not None and last.get("version") == version and last.get("outcome") not in GOOD:
         return Progress("failed", _ending(row, last))
     if row.get("phase") in UNDER_WAY:
         return _under_way(row, version, looks)
