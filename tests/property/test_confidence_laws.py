@@ -3,11 +3,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import betaln, xlog1py, xlogy
 
 from stagedoor.domain.confidence import difference_interval, log_ratio, ratio_alarm
+
+
+law = settings(deadline=None)  # how long an example takes is up to what else runs here
 
 
 @st.composite
@@ -36,6 +39,7 @@ def test_two_arms_are_the_beta_binomial() -> None:
     assert log_ratio((c, n), (w, 1 - w)) == pytest.approx(expected)
 
 
+@law
 @given(st.lists(st.integers(0, 10**6), min_size=3, max_size=3))
 def test_shares_may_be_in_any_unit(counts: list[int]) -> None:
     assert log_ratio(counts, (5000, 3000, 2000)) == pytest.approx(log_ratio(counts, (0.5, 0.3, 0.2)), abs=1e-4)
@@ -88,6 +92,7 @@ def test_the_interval_is_the_shadow_of_all_pairs_that_are_not_rejected(
     assert high == pytest.approx(differences.max(), abs=0.002)
 
 
+@law
 @given(rates(), rates(), st.sampled_from([0.2, 0.05, 0.001]))
 def test_the_interval_holds_the_observed_difference_and_turns_with_its_arms(
     a: tuple[int, int], b: tuple[int, int], alpha: float
@@ -99,6 +104,7 @@ def test_the_interval_holds_the_observed_difference_and_turns_with_its_arms(
     assert difference_interval(b, a, alpha) == pytest.approx((-high, -low), abs=1e-9)
 
 
+@law
 @given(rates(10**4), rates(10**4))
 def test_more_certainty_asks_for_a_wider_interval(a: tuple[int, int], b: tuple[int, int]) -> None:
     wide, narrow = difference_interval(a, b, 0.01), difference_interval(a, b, 0.1)

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
@@ -18,6 +18,7 @@ DESIGNS = (1.25, 1.5, 2, 3, 5, 10, 30)
 PARTS = (1, 2, 2, 2, 2, 1, 1)
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.9)
 
+law = settings(deadline=None)  # how long an example takes is up to what else runs here
 shares = st.sampled_from(SHARES)
 two_shares = st.tuples(shares, shares)
 mirrored = st.builds(ShadowCounts, st.integers(0, 500), st.integers(0, 50), st.just(1), st.just(2))
@@ -90,6 +91,7 @@ def tally(bads: list[bool]) -> Counts:
     return Counts(len(bads), len(bads) - sum(bads), sum(bads))
 
 
+@law
 @given(evidences, rules, shares, bases)
 def test_one_more_failure_of_the_candidate_never_speaks_for_it(
     evidence: Evidence, rules: Rules, share: float, base: BaseRates
@@ -105,6 +107,7 @@ def test_one_more_failure_of_the_candidate_never_speaks_for_it(
         assert after["e_promote"] <= before["e_promote"] * (1 + 1e-9)
 
 
+@law
 @given(evidences, rules, shares, bases)
 def test_one_more_failure_of_the_stable_version_never_speaks_against_the_candidate(
     evidence: Evidence, rules: Rules, share: float, base: BaseRates
@@ -118,6 +121,7 @@ def test_one_more_failure_of_the_stable_version_never_speaks_against_the_candida
     assert after["e_rollback"] <= before["e_rollback"] * (1 + 1e-9)
 
 
+@law
 @given(evidences, evidences, rules, shares, bases)
 def test_an_epoch_cut_in_two_at_the_same_share_leaves_the_same_wealth(
     first: Evidence, second: Evidence, rules: Rules, share: float, base: BaseRates
@@ -139,6 +143,7 @@ def test_an_epoch_cut_in_two_at_the_same_share_leaves_the_same_wealth(
     assert (at_once.candidate, at_once.stable) == (cut.candidate, cut.stable)
 
 
+@law
 @given(evidences, evidences, rules, two_shares, bases)
 def test_closing_an_epoch_changes_no_number(
     first: Evidence, second: Evidence, rules: Rules, two: tuple[float, float], base: BaseRates
@@ -150,6 +155,7 @@ def test_closing_an_epoch_changes_no_number(
     assert closed == open_still
 
 
+@law
 @given(evidences, evidences, rules, two_shares, bases)
 def test_the_order_of_epochs_does_not_matter(
     first: Evidence, second: Evidence, rules: Rules, two: tuple[float, float], base: BaseRates
@@ -162,6 +168,7 @@ def test_the_order_of_epochs_does_not_matter(
     assert one.ratio == pytest.approx(other.ratio, abs=1e-6)
 
 
+@law
 @given(evidences, rules, st.sampled_from([0.0, 0.01, 0.5, 1.0]), bases, mirrored)
 def test_carried_evidence_survives_the_ledger(
     evidence: Evidence, rules: Rules, share: float, base: BaseRates, shadow: ShadowCounts
@@ -171,6 +178,7 @@ def test_carried_evidence_survives_the_ledger(
     assert Carried.from_json(json.loads(json.dumps(carried.to_json()))) == carried
 
 
+@law
 @given(evidences, rules, st.sampled_from([0.0, 0.01, 0.5, 1.0]), bases)
 def test_every_verdict_is_a_sentence_and_finite_numbers(
     evidence: Evidence, rules: Rules, share: float, base: BaseRates
@@ -180,6 +188,7 @@ def test_every_verdict_is_a_sentence_and_finite_numbers(
     assert all(math.isfinite(value) for value in verdict.numbers.values())
 
 
+@law
 @given(st.integers(0, 500), st.integers(0, 50), st.integers(0, 50), st.sampled_from([0.0, 0.01, 0.2]))
 def test_one_more_difference_of_a_mirrored_version_never_speaks_for_it(
     alike: int, different: int, failed: int, tolerance: float

@@ -110,6 +110,14 @@ def test_outcomes_until_promotion_are_at_least_ln_20_over_the_margin() -> None:
     assert at_tenth(counts(1), counts(9)).numbers["outcomes_needed"] == 600
 
 
+def test_a_version_that_is_plainly_better_still_needs_its_least_number_of_outcomes() -> None:
+    verdict = at_tenth(counts(500), counts(4_500, failed=900), base=FAILURES_ALONE)
+    assert verdict.numbers["e_promote"] > 20
+    assert verdict.kind == "hold"
+    assert "Waiting for 100 more outcomes" in verdict.reason
+    assert at_tenth(counts(600), counts(5_400, failed=900), base=FAILURES_ALONE).kind == "promote"
+
+
 def test_with_no_margin_an_equal_version_is_never_promoted_and_a_better_one_is() -> None:
     none = Rules(delta=0, delta_latency=0)
     equal = at_tenth(counts(10**6, failed=10**4), counts(9 * 10**6, failed=9 * 10**4), none, FAILURES_ALONE)
@@ -201,6 +209,12 @@ def test_a_switched_version_bakes_before_it_counts_as_promoted(found: Counts, el
     assert judge_switched(found, Rules(), elapsed=elapsed, bake=60).kind == kind
 
 
+def test_a_switched_version_without_data_holds_even_if_no_least_number_is_asked_for() -> None:
+    rules = Rules(min_outcomes=0, min_failures=0)
+    assert judge_switched(Counts(), rules, elapsed=600, bake=60).kind == "hold"
+    assert judge_switched(counts(1), rules, elapsed=600, bake=60).kind == "promote"
+
+
 def test_a_switched_version_is_slow_only_by_a_stated_bound() -> None:
     verdict = judge_switched(counts(60, slow=30), Rules(max_latency=0.1), elapsed=60, bake=60)
     assert verdict.kind == "roll_back"
@@ -230,6 +244,15 @@ def test_a_mirrored_version_is_judged_by_its_deviations(shadow: ShadowCounts, ru
     verdict = judge_shadow(shadow, START, rules)
     assert verdict.kind == kind
     assert all(math.isfinite(value) for value in verdict.numbers.values())
+
+
+def test_a_failed_answer_differs_as_well() -> None:
+    numbers = judge_shadow(ShadowCounts(agreed=300, failed=10), START, Rules()).numbers
+    differing = judge_shadow(ShadowCounts(agreed=300, disagreed=10), START, Rules()).numbers
+    assert numbers["e_rollback_shadow_differences"] == differing["e_rollback_shadow_differences"]
+    assert numbers["e_rollback_shadow_failures"] > differing["e_rollback_shadow_failures"]
+    both_guards = numbers["e_rollback_shadow_differences"] + numbers["e_rollback_shadow_failures"]
+    assert numbers["e_rollback"] == pytest.approx(both_guards / 2)
 
 
 def test_a_mirrored_version_may_fail_as_often_as_the_stable_one_does() -> None:
