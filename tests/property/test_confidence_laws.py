@@ -9,7 +9,6 @@ from scipy.special import betaln, xlog1py, xlogy
 
 from stagedoor.domain.confidence import difference_interval, log_ratio, ratio_alarm
 
-
 law = settings(deadline=None)  # how long an example takes is up to what else runs here
 
 
