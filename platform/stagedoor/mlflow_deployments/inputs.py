@@ -24,6 +24,8 @@ def invocations_body(inputs: Any) -> str:  # noqa: ANN401  what MLflow's clients
     if isinstance(inputs, pd.DataFrame) and len(inputs.columns) == 1 and inputs.columns[0] in KEYS:
         return _dumps(_taken_back(inputs))
     try:
+        if isinstance(inputs, pd.DataFrame):
+            return f'{{"dataframe_split": {_split(inputs)}}}'
         body = convert_input_example_to_serving_input(inputs)
     except Exception as error:  # MLflow and pandas raise their own kinds for what they cannot write down
         raise DeploymentFailed(
@@ -43,6 +45,11 @@ def _taken_back(frame: pd.DataFrame) -> dict[str, Any]:
     return {key: column.tolist()}
 
 
+def _split(frame: pd.DataFrame) -> str:
+    """What is missing becomes null, and times are written as ISO 8601."""
+    return str(frame.reset_index(drop=True).to_json(orient="split", index=False, date_format="iso", date_unit="us"))
+
+
 def _dumps(body: dict[str, Any]) -> str:
     try:
         return json.dumps(body, default=_plain, allow_nan=False)
@@ -52,7 +59,7 @@ def _dumps(body: dict[str, Any]) -> str:
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  numpy's and pandas' values
     if isinstance(value, pd.DataFrame):
-        return json.loads(value.to_json(orient="split", index=False))
+        return json.loads(_split(value))
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError("not JSON")
