@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from registry_hooks.gates.behaviour import GoldenRequests
+from registry_hooks.gates.behaviour import Budget, GoldenRequests, is_slower
 from registry_hooks.gates.case import Case, Facts, Gate, GateFinding, Result, Trouble
 from registry_hooks.gates.examination import Examination
 from registry_hooks.gates.examiner import Examiner, ExaminerGone
@@ -81,7 +82,10 @@ class Gatehouse:
     def _case(self, model: RegisteredModel, candidate: str, live: str | None, who: str, held: ExitStack) -> Case:
         version = self._registry.version(model.name, candidate)
         examination, trouble, folder = self._look(model, version, held)
-        beside, live_examination, live_trouble = self._live(model, live, held)
+        beside, live_examination, live_trouble, live_folder = self._live(model, live, held)
+        if examination is not None and live_examination is not None and _is_slower(model, examination, live_examination):
+            examination = self._timed_anew(model, examination, folder)
+            live_examination = self._timed_anew(model, live_examination, live_folder)
         return Case(
             model,
             version,
@@ -97,15 +101,25 @@ class Gatehouse:
 
     def _live(
         self, model: RegisteredModel, live: str | None, held: ExitStack
-    ) -> tuple[ModelVersion | None, Examination | None, Trouble | None]:
+    ) -> tuple[ModelVersion | None, Examination | None, Trouble | None, Path | None]:
         if live is None:
-            return None, None, None
+            return None, None, None, None
         try:
             version = self._registry.version(model.name, live)
         except RegistryError as error:
-            return None, None, Trouble("error", f"The registry cannot tell of version {live}: {error}")
-        examination, trouble, _ = self._look(model, version, held)
-        return version, examination, trouble
+            return None, None, Trouble("error", f"The registry cannot tell of version {live}: {error}"), None
+        return version, *self._look(model, version, held)
+
+    def _timed_anew(self, model: RegisteredModel, examination: Examination, folder: Path | None) -> Examination:
+        """The examination with the latency of this very minute; as it is where that cannot be had."""
+        if folder is None:
+            return examination
+        try:
+            request = {**self._request(model), "folder": str(folder.resolve())}
+            latency = Examination.read(self._examiner.examine(request)).latency
+        except (ExaminerGone, OSError, KeyError, TypeError, ValueError):
+            return examination
+        return examination if latency is None else replace(examination, latency=latency)
 
     def _look(
         self, model: RegisteredModel, version: ModelVersion, held: ExitStack
@@ -196,6 +210,16 @@ class Gatehouse:
             return self._registry.run_metrics(version.run_id) if version.run_id else None
         except RegistryNotFound:
             return None
+
+
+def _is_slower(model: RegisteredModel, examination: Examination, live: Examination) -> bool:
+    """Whether the gate `budget` would refuse it for that."""
+    gate = Budget()
+    try:
+        ratio = gate.latency_ratio(gate.read(model.tags.get(names.TAG_GATE_PREFIX + gate.name)))
+    except InvalidTag:
+        return False  # which the gate itself will tell, as it will that it is switched off
+    return is_slower(examination, live, ratio)
 
 
 _TAMPERED: Final = ("TamperedArtifact", "The files are not those that were recorded, so they were not loaded.")

@@ -6,14 +6,14 @@ from typing import Any, Final
 from serving.loading.warmup import one_row
 from serving.values import Inputs, Predictor
 
-ROUNDS: Final = 3
+ROUNDS: Final = 5
 RUNS: Final = 100
 FEWEST: Final = 3
-ROUND_SECONDS: Final = 0.6
+ROUND_SECONDS: Final = 0.4
 
 
 def latency(predictor: Predictor, inputs: Inputs) -> dict[str, Any]:
-    """Seconds at the median and the 99th percentile, and how many runs stand behind them, of the quietest of three rounds.
+    """Seconds at the median and the 99th percentile, and how many runs stand behind them, of the quietest of five rounds.
 
     The quietest, because whatever else the machine does only ever adds. Takes about two seconds at most, or three predictions.
     Raises whatever the model raises.
