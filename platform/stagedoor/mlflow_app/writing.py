@@ -11,7 +11,7 @@ from stagedoor import names
 from stagedoor.auth import Principal, check_role
 from stagedoor.auth.principal import MAX_SUBJECT
 from stagedoor.domain.refs import check_version
-from stagedoor.errors import MalformedHeader, MalformedName
+from stagedoor.errors import MalformedHeader, MalformedName, RegistryError
 from stagedoor.mlflow_app.access import FINDING, Access, registry_target, tail_of
 from stagedoor.mlflow_app.exchange import StatusSeen, cleaned
 from stagedoor.mlflow_app.moves import Moves
@@ -76,12 +76,14 @@ class Writing:
             self._report(write, seen.status)
 
     async def _make(self, write: Write, move: Move, scope: Scope, receive: Receive, send: Send) -> None:
-        status = 0
         try:
             answer = await self._moves.carry_out(move, write.author, write.expected, scope, receive)
-            status = answer.status
-        finally:
-            self._report(write, status)
+        except RegistryError:
+            raise  # MLflow never saw it, and the guard says in the log that it was refused
+        except BaseException:
+            self._report(write, 0)
+            raise
+        self._report(write, answer.status)
         await answer.hand_over(send)
 
     def _report(self, write: Write, status: int) -> None:

@@ -1,23 +1,16 @@
-"""The guard around a real `mlflow server --app-name stagedoor`: SQLite, one worker, a process group of its own."""
+"""The guard around a real `mlflow server --app-name stagedoor`: who may do what, by client, by browser and by hand."""
 
-import contextlib
 import os
 import re
-import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from stagedoor.auth import issue_token
-from stagedoor.settings import Settings
+from .servers import Server, end_group, environment, launch
 
 pytestmark = pytest.mark.slow
 
@@ -52,79 +45,6 @@ except MlflowException as error:
     assert error.error_code == "PERMISSION_DENIED", error.error_code
     print("refused as it should be")
 """
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    settings: Settings
-    log: Path
-
-    def bearer(self, role: str) -> dict[str, str]:
-        token = issue_token(self.settings, subject=f"the-{role}", roles=[role], now=time.time())
-        return {"Authorization": f"Bearer {token}"}
-
-    def ask(self, method: str, path: str, role: str | None = None, **options: Any) -> requests.Response:
-        headers = {**options.pop("headers", {}), **(self.bearer(role) if role else {})}
-        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=20, allow_redirects=False, **options)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("guarded")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    settings = Settings(state_dir=folder / "state")
-    process = launch(folder, port, workers=1, STAGEDOOR_STATE_DIR=str(settings.state_dir))
-    try:
-        it = Server(f"http://127.0.0.1:{port}", settings, folder / "log")
-        wait_until_healthy(it, process)
-        yield it
-    finally:
-        end_group(process)
-
-
-def launch(folder: Path, port: int, *, workers: int, **extra: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "stagedoor", "--workers", str(workers)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--artifacts-destination", str(folder / "artifacts")]
-    command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    with (folder / "log").open("wb") as output:
-        return subprocess.Popen(
-            command, env=environment(**extra), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-
-def environment(**extra: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "STAGEDOOR_"))}
-    root = Path(__file__).parents[2]
-    return {
-        **kept,
-        "PYTHONPATH": f"{root / 'platform'}",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "GIT_PYTHON_REFRESH": "quiet",
-        **extra,
-    }
-
-
-def wait_until_healthy(server: Server, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(requests.RequestException):
-            if server.ask("GET", "/health").ok:
-                return
-        time.sleep(0.2)
-    pytest.fail(f"the MLflow server did not start:\n{server.log.read_text()[-3000:]}")
-
-
-def end_group(process: "subprocess.Popen[bytes]") -> None:
-    """The launcher leaves its uvicorn child behind when it is killed, so the whole group goes."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, sign)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +120,8 @@ def test_mlflows_client_promotes_with_a_promoters_token_and_a_viewer_is_refused(
     assert done.returncode == 0, done.stderr
     assert "refused as it should be" in done.stdout
     log = server.log.read_text()
-    moved = next(line for line in log.splitlines() if '"registry_write"' in line and "move an alias" in line)
+    ours = [line for line in log.splitlines() if '"registry_write"' in line and '"name":"fraud"' in line]
+    moved = next(line for line in ours if "move an alias" in line)
     assert '"subject":"the-promoter"' in moved
     assert '"alias":"champion"' in moved
     assert '"action":"move a version to a stage"' in log
