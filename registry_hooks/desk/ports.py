@@ -120,6 +120,9 @@ class Ledger(Protocol):
     def live_at(self, model: str, at: float) -> Entry | None:
         """The newest entry at or before `at`."""
 
+    def of_epoch(self, model: str, epoch: int) -> Entry | None:
+        """The newest entry with that epoch."""
+
     def verify(self) -> Verification:
         """Walk along the chain."""
 

@@ -62,11 +62,11 @@ class Reading:
         current = current_route(model)
         if current is not None and current.epoch == epoch:
             return route_json(name, current)
-        for entry in self._ledger.history(name, limit=MAX_ENTRIES):
-            route = _route_of(entry)
-            if route is not None and route.epoch == epoch:
-                return route_json(name, route) | {"decided": entry_json(entry)}
-        raise Conflict(f"No route with this epoch is among the last {MAX_ENTRIES} entries of the ledger for this model.")
+        entry = self._ledger.of_epoch(name, epoch)
+        route = _route_of(entry) if entry is not None else None
+        if entry is None or route is None or route.epoch != epoch:
+            raise Conflict("Neither the registry nor the ledger holds a route of this model with this epoch.")
+        return route_json(name, route) | {"decided": entry_json(entry)}
 
     def experiment(self, name: str) -> Json:
         """How the arms of the split do. Raises ModelNotFound, Conflict without a split, and EvidenceUnavailable."""

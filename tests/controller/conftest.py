@@ -38,6 +38,9 @@ class MemoryLedger:
     def live_at(self, model: str, at: float) -> Entry | None:
         return next(iter(self.history(model, until=at, limit=1)), None)
 
+    def of_epoch(self, model: str, epoch: int) -> Entry | None:
+        return next((entry for entry in self.history(model, limit=1000) if entry.epoch == epoch), None)
+
     def verify(self) -> Verification:
         return verify(self.rows, Mark(self.rows[-1]["seq"], self.rows[-1]["hash"]) if self.rows else None)
 

@@ -18,7 +18,10 @@ from stagedoor.cli import main
 from stagedoor.local.endpoints import Endpoints, read_endpoints
 
 Run = Callable[..., Result]
-COMMANDS = ("up", "gateway", "mlflow", "token", "status", "config")
+COMMANDS = (
+    *("up", "gateway", "controller", "mlflow", "token", "status", "promote", "pause", "resume", "abort", "rollback", "traffic"),
+    *("approve", "history", "why", "experiment", "drill", "ledger", "config"),
+)
 
 
 @pytest.fixture

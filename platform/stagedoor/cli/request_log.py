@@ -14,7 +14,7 @@ MAX_BYTES: Final = 512 * MIB
 def find_line(log: Path, request_id: str, max_bytes: int = MAX_BYTES) -> dict[str, Any] | None:
     """The newest line about a prediction with that id; None if there is none in the last `max_bytes`. Raises OSError."""
     needle = f'"request_id":{json.dumps(request_id, ensure_ascii=False)}'.encode()
-    for line in _backwards(log, max_bytes):
+    for line in backwards(log, max_bytes):
         if needle in line:
             found = _read(line)
             if found.get("request_id") == request_id and found.get("event") == "prediction":
@@ -30,7 +30,7 @@ def _read(line: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _backwards(log: Path, max_bytes: int) -> Iterator[bytes]:
+def backwards(log: Path, max_bytes: int) -> Iterator[bytes]:
     """The lines of the last `max_bytes` of the file, the last one first. A line cut off at the far end is left out."""
     with log.open("rb") as file:
         position = end = file.seek(0, 2)
