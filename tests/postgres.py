@@ -69,10 +69,10 @@ class Cluster:
             self._server.kill()
             self._server.wait(20)
 
-    def database(self) -> str:
-        """The URL of a database that nobody else has."""
+    def database(self, like: str | None = None) -> str:
+        """The URL of a database that nobody else has: empty, or a copy of the one at the URL `like`."""
         name = f"test_{next(self._numbers)}"
-        self.run(f"CREATE DATABASE {name}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {like.rpartition('/')[2] if like else 'template0'}")
         return f"postgresql+psycopg://{_USER}@127.0.0.1:{self.port}/{name}"
 
     def run(self, statement: str, database: str = "postgres") -> None:

@@ -110,6 +110,11 @@ class Ledger:
             newest = chain.Mark(found["seq"], found["hash"]) if found is not None else None
             return chain.verify(_pages(connection), newest, (chain.Mark(seq, digest) for seq, digest in marks))
 
+    def has(self, digest: str) -> bool:
+        """Whether a row has that hash. If so, and `verify` finds nothing: no row up to it was rewritten since it was noted."""
+        with self._database.reading() as connection:
+            return _first(connection, sa.select(entries.c.seq).where(entries.c.hash == digest).limit(1)) is not None
+
 
 def open_ledger(place: str | Path, clock: Callable[[], float] = time.time) -> Ledger:
     """Open the ledger at a file's path or a URL; make it, or bring its schema up to date, where that is needed.

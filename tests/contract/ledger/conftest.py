@@ -1,5 +1,6 @@
 """Ledgers of both kinds, and the means to tamper with them."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -31,29 +32,67 @@ def draft(number: int = 1, **members: Any) -> Draft:
     return Draft(**(usual | members))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
-    """Where no ledger is yet."""
-    if request.param == "sqlite":
-        return tmp_path / "control" / "ledger.db"
-    url: str = request.getfixturevalue("postgres").database()
-    return url
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-@pytest.fixture
-def ledger(place: str | Path) -> Ledger:
-    """Without any row."""
-    return open_ledger(place, clock=lambda: 500.0)
+NewPlace = Callable[..., str | Path]
 
 
-@pytest.fixture
-def filled(ledger: Ledger) -> Ledger:
-    """Five rows, three of them before a second controller took over."""
+@pytest.fixture(scope="module")
+def new_place(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NewPlace:
+    """A place where no ledger is yet, or a copy of the one at another place."""
+    if kind == "postgresql":
+        cluster = request.getfixturevalue("postgres")
+        return lambda like=None: str(cluster.database(like))
+
+    def file(like: Path | None = None) -> Path:
+        place = tmp_path_factory.mktemp("state") / "control" / "ledger.db"
+        if like is not None:
+            place.parent.mkdir()
+            shutil.copyfile(like, place)
+        return place
+
+    return file
+
+
+@pytest.fixture(scope="module")
+def standing(new_place: NewPlace) -> str | Path:
+    """A ledger of five rows, three of them before a second controller took over. Nobody changes it."""
+    place = new_place()
+    ledger = open_ledger(place)
     for holder, numbers in (("one", (1, 2, 3)), ("two", (4, 5))):
         generation = ledger.begin_generation(holder)
         for number in numbers:
             ledger.append(draft(number), generation)
-    return ledger
+    return place
+
+
+@pytest.fixture(scope="module")
+def bare(new_place: NewPlace) -> str | Path:
+    """A ledger without any row. Nobody changes it."""
+    place = new_place()
+    open_ledger(place)
+    return place
+
+
+@pytest.fixture
+def ledger(new_place: NewPlace, bare: str | Path) -> Ledger:
+    """Without any row."""
+    return open_ledger(new_place(bare), clock=lambda: 500.0)
+
+
+@pytest.fixture
+def place(new_place: NewPlace, standing: str | Path) -> str | Path:
+    """Where five rows are."""
+    return new_place(standing)
+
+
+@pytest.fixture
+def filled(place: str | Path) -> Ledger:
+    """Five rows, three of them before a second controller took over."""
+    return open_ledger(place)
 
 
 Tamper = Callable[..., None]

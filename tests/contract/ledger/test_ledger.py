@@ -11,15 +11,19 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from registry_hooks.ledger import Ledger, find_ledger, open_ledger
+from registry_hooks.ledger.database import Database
 from registry_hooks.ledger.entry import GENESIS
+from registry_hooks.ledger.place import read_place
 from registry_hooks.ledger.tables import REVISION, VERSION_TABLE, metadata
 from registry_hooks.ledger.upgrade import MIGRATIONS
 from stagedoor.errors import ConfigurationError, LeaseLost, LedgerTampered, LedgerUnavailable
 
-from .conftest import Tamper, draft
+from .conftest import NewPlace, Tamper, draft
 
 
-def test_what_is_appended_is_read_back_after_reopening(ledger: Ledger, place: str | Path) -> None:
+def test_what_is_appended_is_read_back_after_reopening(new_place: NewPlace) -> None:
+    place = new_place()
+    ledger = open_ledger(place)
     generation = ledger.begin_generation("one")
     first, second = (ledger.append(draft(number), generation) for number in (1, 2))
     assert (first.seq, second.seq, first.previous_hash, second.previous_hash) == (1, 2, GENESIS, first.hash)
@@ -135,13 +139,17 @@ _ROW += "state, generation, {}, hash FROM stagedoor_ledger WHERE seq = 5"
         _ROW.format("", 6, "key", "hash"),
     ],
 )
-def test_the_database_itself_refuses_to_change_what_is_written(filled: Ledger, statement: str) -> None:
+def test_the_database_itself_refuses_to_change_what_is_written(standing: str | Path, statement: str) -> None:
+    filled = open_ledger(standing)
     before = filled.history("fraud")
     with pytest.raises(LedgerUnavailable) as refused, filled.database.writing() as connection:
         connection.execute(sa.text(statement))
     assert isinstance(refused.value.__cause__, sa.exc.DBAPIError)
     assert filled.history("fraud") == before
     assert filled.verify().sound
+
+
+_MOVE = "UPDATE stagedoor_ledger SET seq = {} WHERE seq = {}"
 
 
 @pytest.mark.parametrize(
@@ -157,7 +165,7 @@ def test_the_database_itself_refuses_to_change_what_is_written(filled: Ledger, s
         (["DELETE FROM stagedoor_ledger"], 1, "all after it up to 5"),
         (["UPDATE stagedoor_ledger SET seq = -3 WHERE seq = 3"], -3, "put in"),
         (
-            [f"UPDATE stagedoor_ledger SET seq = {new} WHERE seq = {old}" for old, new in ((2, 9), (3, 2), (9, 3))],
+            [_MOVE.format(9, 2), _MOVE.format(2, 3), _MOVE.format(3, 9)],
             2,
             "changed",
         ),
@@ -217,17 +225,24 @@ def test_the_migrations_make_the_tables_that_queries_expect(ledger: Ledger) -> N
 
 
 def test_a_ledger_of_a_later_version_is_left_alone(filled: Ledger, place: str | Path, tamper: Tamper) -> None:
-    tamper(filled, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    tamper(filled, "UPDATE stagedoor_ledger_version SET version_num = '9999'")
     with pytest.raises(ConfigurationError, match="later version"):
         open_ledger(place)
     assert filled.verify().sound
 
 
-def test_a_ledger_shares_a_database_with_other_migrations(place: str | Path, tamper: Tamper) -> None:
-    for _ in range(2):
-        ledger = open_ledger(place)
-    tamper(ledger, "CREATE TABLE alembic_version (version_num TEXT)", "INSERT INTO alembic_version VALUES ('mlflow')")
+def test_a_ledger_shares_a_database_with_other_migrations(new_place: NewPlace) -> None:
+    place = new_place()
+    database = Database(read_place(place))
+    if database.file is not None:
+        database.file.parent.mkdir()
+        database.file.touch()
+    with database.writing() as connection:
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('of MLflow')")
     assert open_ledger(place).verify().sound
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "of MLflow"
 
 
 def test_a_database_without_its_tables_is_unavailable(filled: Ledger, place: str | Path, tamper: Tamper) -> None:
