@@ -14,10 +14,12 @@ from registry_hooks.controller import Controller, Parts
 from registry_hooks.desk import Desk
 from registry_hooks.evidence import build_source, read_fleet
 from registry_hooks.gates import Gatehouse
+from registry_hooks.gating import Gating
 from registry_hooks.lease import Lease, build_lease
 from registry_hooks.ledger import ledger_place, open_ledger
-from registry_hooks.notices import Notices
-from registry_hooks.webhooks import Delivery, Receiver, ensure_registered
+from registry_hooks.notices import announcing
+from registry_hooks.notifiers import Announcer, build_notifiers
+from registry_hooks.webhooks import Delivery, Receiver, Registration
 from stagedoor import names
 from stagedoor.auth import Authenticator, OwnToken, build_authenticator
 from stagedoor.domain.rollout import Node
@@ -29,6 +31,7 @@ from stagedoor.telemetry import get_logger
 SUBJECT: Final = "stagedoor-controller"
 REGISTER_EVERY: Final = 60.0
 """Seconds between two looks whether MLflow still has our webhook."""
+RETRY_EVERY: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,12 @@ class Control:
     controller: Controller
     lease: Lease
     authenticator: Authenticator
-    notices: Notices
+    announcer: Announcer
+    gating: Gating
     flask: Flask
     wake: threading.Event
     ended: threading.Event
-    register: Callable[[], None]
+    register: Callable[[], bool]
 
     def start(self) -> None:
         """Begin to decide, in threads of its own."""
@@ -56,7 +60,8 @@ class Control:
         self.ended.set()
         self.wake.set()
         self.controller.close()
-        self.notices.close()
+        self.gating.close()
+        self.announcer.close()
         self.lease.release()
         self.authenticator.close()
 
@@ -70,9 +75,9 @@ class Control:
             self.wake.wait(self.settings.poll_seconds)
 
     def _keep_registered(self) -> None:
-        while not self.ended.wait(0.0):
-            self.register()
-            self.ended.wait(REGISTER_EVERY)
+        while not self.ended.is_set():
+            done = self.register()
+            self.ended.wait(REGISTER_EVERY if done else RETRY_EVERY)
 
 
 def build_control(settings: Settings) -> Control:
@@ -90,7 +95,7 @@ def build_control(settings: Settings) -> Control:
     board, wake = Board(), threading.Event()
     viewer = OwnToken(settings, subject=SUBJECT, roles=(names.ROLE_VIEWER,))
     source = build_source(settings, viewer)
-    notices = Notices.from_settings(settings)
+    announcer = build_notifiers(settings)
     gateways = tuple(str(url).rstrip("/") for url in settings.gateways)
 
     def nodes(model: str) -> tuple[Node, ...]:
@@ -98,8 +103,8 @@ def build_control(settings: Settings) -> Control:
             Node(view.name, view.ready, view.epochs.get(model, 0)) for view in read_fleet(gateways, viewer) if view.name
         )
 
-    gates = Gatehouse(registry, settings, paths)
-    parts = Parts(settings, registry, ledger, lease, source, gates, board, nodes, notices.tell)
+    gating = Gating(Gatehouse(registry, settings, paths))
+    parts = Parts(settings, registry, ledger, lease, source, gating, board, nodes, announcing(announcer))
     authenticator = build_authenticator(settings)
     places = Places(
         str(settings.controller_url).rstrip("/") if settings.controller_url else None,
@@ -120,7 +125,8 @@ def build_control(settings: Settings) -> Control:
         Controller(parts),
         lease,
         authenticator,
-        notices,
+        announcer,
+        gating,
         create_api(services),
         wake,
         threading.Event(),
@@ -142,14 +148,13 @@ def _receiver(settings: Settings) -> Callable[[Mapping[str, str], bytes, float],
     receiver = Receiver(settings.webhook_secret.get_secret_value().encode())
 
     def accept(headers: Mapping[str, str], body: bytes, now: float) -> bool:
-        return receiver.accept(Delivery.of(headers, body), now)
+        return receiver.accept(Delivery.of({name.lower(): value for name, value in headers.items()}, body), now)
 
     return accept
 
 
-def _registration(settings: Settings, token: Callable[[], str | None]) -> Callable[[], None]:
+def _registration(settings: Settings, token: Callable[[], str | None]) -> Callable[[], bool]:
     url, secret = settings.webhook_url, settings.webhook_secret
     if url is None or secret is None:
-        return lambda: None
-    text = secret.get_secret_value()
-    return lambda: ensure_registered(str(settings.mlflow_url), token, str(url), text)
+        return lambda: True
+    return Registration(str(settings.mlflow_url), token, str(url), secret.get_secret_value()).ensure

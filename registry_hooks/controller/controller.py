@@ -78,6 +78,7 @@ class Controller:
         self._performer = Performer(parts.registry)
         self._states: dict[str, State] | None = None
         self._views: dict[str, Mapping[str, Any]] = {}
+        self._missing: tuple[str, ...] = ()
         self._log = get_logger()
 
     def close(self) -> None:
@@ -91,10 +92,11 @@ class Controller:
             self._turn(now)
         except LeaseLost as error:
             self._states = None
+            self._parts.lease.release()
             missing.append(str(error))
         except StagedoorError as error:
-            self._log.warning("turn_held_up", why=str(error))
             missing.append(str(error))
+        self._say(tuple(missing))
         self._parts.board.publish(self._views, tuple(missing))
 
     def _turn(self, now: float) -> None:
@@ -108,6 +110,14 @@ class Controller:
         for model in models.values():
             self._care_for(model, states, evidence, now, complete=complete)
         self._views = {name: view for name, view in self._views.items() if name in models}
+
+    def _say(self, missing: tuple[str, ...]) -> None:
+        """One line when something begins to be missing, and one when nothing is any more; not one each second."""
+        if missing and missing != self._missing:
+            self._log.warning("turn_held_up", why=" ".join(missing))
+        if self._missing and not missing:
+            self._log.info("turn_goes_on")
+        self._missing = missing
 
     # --- leading ---
 

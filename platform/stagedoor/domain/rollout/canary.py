@@ -85,7 +85,7 @@ def in_shadow(at: Situation) -> Outlook:
     evidence = at.findings.of(at.state.epoch)
     if evidence is None:
         return Outlook(waiting_for=UNSEEN)
-    verdict = judge_shadow(evidence.shadow, rollout.carried, rollout.strategy.rules)
+    verdict = judge_shadow(evidence.shadow, rollout.carried, rollout.strategy.rules, rollout.base)
     if verdict.kind == "roll_back":
         return Outlook(rolled_back(at, verdict, asdict(evidence.shadow)), verdict=verdict)
     left = rollout.step_at + rollout.strategy.interval - at.now
