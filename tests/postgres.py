@@ -20,7 +20,7 @@ _USER = "stagedoor"
 def binaries() -> Path | None:
     """The folder of the newest server's programs, or None where there is no PostgreSQL."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    found += [Path(path).parent for path in [shutil.which("initdb")] if path]
+    found += [Path(path).resolve().parent for path in [shutil.which("initdb")] if path]
     return max(found, key=lambda folder: [int(part) for part in folder.parts if part.isdecimal()], default=None)
 
 

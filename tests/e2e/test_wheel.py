@@ -102,3 +102,8 @@ def test_mlflow_finds_its_plugin(python: Path, tmp_path: Path) -> None:
     find = "(app,) = entry_points(group='mlflow.app', name='stagedoor')"
     code = f"from importlib.metadata import entry_points; {find}; print(app.load())"
     assert "create_app" in _run(python, "-c", code, cwd=tmp_path)
+
+
+def test_a_ledger_is_made_by_the_wheels_own_migrations(python: Path, tmp_path: Path) -> None:
+    code = "from registry_hooks.ledger import open_ledger; print(open_ledger('ledger.db').verify())"
+    assert "rows=0, first_bad=None" in _run(python, "-c", code, cwd=tmp_path)

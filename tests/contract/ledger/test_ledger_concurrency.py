@@ -14,9 +14,9 @@ from registry_hooks.ledger import find_ledger
 from .conftest import NewPlace
 
 ROOT = Path(__file__).parents[3]
-DECISIONS = 100
+DECISIONS = 60
 WRITERS = 4
-KILLS = 6
+KILLS = 4
 
 
 class Writers:
