@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from stagedoor.errors import RegistryError, RegistryNotFound
+from stagedoor.errors import RegistryError, RegistryNotFound, RegistryUnavailable
 from stagedoor.registry.mlflow_answers import Webhook
 from stagedoor.registry.mlflow_webhooks import MLflowWebhooks, says
 from stagedoor.telemetry import get_logger
@@ -22,6 +22,7 @@ EVENTS: Final = frozenset(
     }
 )
 TIMEOUT_SECONDS: Final = 5.0
+ATTEMPTS: Final = 5
 _HINT: Final = (
     "The controller reads the registry each second all the same. MLflow takes https and public addresses alone, unless its "
     "MLFLOW_WEBHOOK_ALLOWED_SCHEMES and MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS say otherwise, and it needs "
@@ -40,21 +41,9 @@ class Registration:
         self._log = get_logger()
 
     def ensure(self) -> bool:
-        """Leave exactly one webhook of ours, which leads here. False, and a line in the log, where MLflow would not have it.
-
-        Whoever makes one looks again afterwards, and all agree that the oldest stays: so one is left of those that several
-        controllers make at once.
-        """
+        """Leave exactly one webhook of ours, which leads here. False, and a line in the log, where MLflow would not have it."""
         try:
-            ours = self._ours()
-            if not ours:
-                self._webhooks.create(NAME, self._url, EVENTS, self._secret)
-                ours = self._ours()
-            for surplus in ours[1:]:
-                with contextlib.suppress(RegistryNotFound):  # another controller was quicker
-                    self._webhooks.delete(surplus.webhook_id)
-            if ours and not (self._told and says(ours[0], self._url, EVENTS)):
-                self._webhooks.update(ours[0].webhook_id, self._url, EVENTS, self._secret)
+            self._settle()
         except RegistryError as error:
             self._log.warning("webhook_not_registered", why=str(error), hint=_HINT)
             self._told = False
@@ -63,6 +52,26 @@ class Registration:
             self._log.info("webhook_registered")
         self._told = True
         return True
+
+    def _settle(self) -> None:
+        """Whoever makes a webhook looks again afterwards, and all agree that the oldest stays.
+
+        So one is left of those that several controllers make at once, though it may be another than was seen first.
+        """
+        for _ in range(ATTEMPTS):
+            ours = self._ours()
+            if not ours:
+                self._webhooks.create(NAME, self._url, EVENTS, self._secret)
+                ours = self._ours()
+            for surplus in ours[1:]:
+                with contextlib.suppress(RegistryNotFound):  # another controller was quicker
+                    self._webhooks.delete(surplus.webhook_id)
+            if ours and self._told and says(ours[0], self._url, EVENTS):
+                return
+            with contextlib.suppress(RegistryNotFound, IndexError):  # another controller kept another one
+                self._webhooks.update(ours[0].webhook_id, self._url, EVENTS, self._secret)
+                return
+        raise RegistryUnavailable("Our webhook is gone as often as it is made.")
 
     def _ours(self) -> list[Webhook]:
         """The oldest first."""

@@ -13,6 +13,7 @@ import pytest
 
 from stagedoor.domain.intent import ModelVersion
 from stagedoor.errors import (
+    RegistryConflict,
     RegistryDenied,
     RegistryError,
     RegistryGarbled,
@@ -22,6 +23,7 @@ from stagedoor.errors import (
 )
 from stagedoor.registry import mlflow_http
 from stagedoor.registry.mlflow_registry import MLflowRegistry
+from stagedoor.registry.port import ANY
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -41,6 +43,8 @@ class Liar:
                     liar.answer(self)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
+
+            do_POST = do_DELETE = do_GET  # noqa: N815  names of the base class
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
                 """Silence."""
@@ -97,6 +101,16 @@ def registry_at(url: str, timeout: float = 0.5) -> MLflowRegistry:
     return MLflowRegistry(url, timeout=timeout)
 
 
+Change = Callable[[MLflowRegistry], object]
+CHANGES: dict[str, Change] = {
+    "move an alias": lambda registry: registry.move_alias("fraud", "champion", "2", expected=ANY),
+    "remove an alias": lambda registry: registry.move_alias("fraud", "champion", None, expected=ANY),
+    "move an alias on condition": lambda registry: registry.move_alias("fraud", "champion", "2", expected="1"),
+    "tag a model": lambda registry: registry.tag_model("fraud", "note", "x"),
+    "remove a version's tag": lambda registry: registry.tag_version("fraud", "1", "note", None),
+    "move a stage": lambda registry: registry.move_stage("fraud", "1", "Production", who="alice"),
+    "read metrics": lambda registry: registry.run_metrics("abc"),
+}
 NOT_FOUND = json.dumps({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "x"}).encode()
 BAD_ANSWERS: dict[str, tuple[Answer, type[RegistryError]]] = {
     "html": (say(b"<html>welcome</html>"), RegistryGarbled),
@@ -138,6 +152,43 @@ def test_a_bad_answer_becomes_one_error_in_bounded_time(liar: Liar, case: str) -
     with pytest.raises(expected):
         registry_at(liar.url).models()
     assert time.monotonic() - began < 1.9
+
+
+REFUSALS: dict[str, tuple[Answer, type[RegistryError]]] = {
+    "somebody was quicker": (say(b"{}", 412), RegistryConflict),
+    "no right": (say(b"{}", 403), RegistryDenied),
+    "nothing there": (say(NOT_FOUND, 404), RegistryNotFound),
+    "a bad request": (say(b'{"error_code":"INVALID_PARAMETER_VALUE"}', 400), RegistryGarbled),
+    "failing": (say(b"", 500), RegistryUnavailable),
+    "silence": (hang, RegistryUnavailable),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_change_that_is_not_made_is_one_error_in_bounded_time(liar: Liar, change: str, case: str) -> None:
+    refuse, expected = REFUSALS[case]
+    standing = say(json.dumps({"registered_model": MODEL}).encode())
+    liar.answer = lambda handler: (standing if "registered-models/get" in handler.path else refuse)(handler)
+    began = time.monotonic()
+    with pytest.raises(expected):
+        CHANGES[change](registry_at(liar.url))
+    assert time.monotonic() - began < 1.9
+
+
+def test_a_move_to_where_the_alias_is_already_asks_for_nothing(liar: Liar) -> None:
+    liar.answer = say(json.dumps({"registered_model": MODEL}).encode())
+    registry_at(liar.url).move_alias("fraud", "champion", "1", expected="7")
+    assert [path for path, _ in liar.asked] == ["/api/2.0/mlflow/registered-models/get?name=fraud"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"run":{"data":{"metrics":{}}}}', b'{"run":{"data":{"metrics":[{"value":1}]}}}', b"[]"]
+)
+def test_metrics_that_make_no_sense_are_garbled(liar: Liar, body: bytes) -> None:
+    liar.answer = say(body)
+    with pytest.raises(RegistryGarbled):
+        registry_at(liar.url).run_metrics("abc")
 
 
 def test_an_empty_object_is_an_empty_registry(liar: Liar) -> None:

@@ -70,6 +70,10 @@ class Inner:
         """The answer to a change of our own. Raises TimeoutError."""
         return await self._ask(scope, "POST", tail, b"", json.dumps(fields).encode())
 
+    async def delete(self, scope: Scope, tail: str, fields: Mapping[str, Any]) -> Answer:
+        """The answer to a deletion of our own. Raises TimeoutError."""
+        return await self._ask(scope, "DELETE", tail, b"", json.dumps(fields).encode())
+
     async def _ask(self, scope: Scope, method: str, tail: str, query: bytes, body: bytes) -> Answer:
         path = f"{scope.get('root_path', '')}{self._prefix}{API}{tail}"
         kept = [(name, value) for name, value in scope["headers"] if name.lower() in _KEPT]

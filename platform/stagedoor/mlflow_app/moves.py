@@ -1,7 +1,9 @@
-"""Moves of aliases and stages: one after the other for each model, on condition, and signed with their author."""
+"""Moves of aliases and stages: one after the other for each model, on condition, and signed by their author.
+
+The signature is written first: who sees the alias at its new place can be sure to see also who put it there.
+"""
 
 import asyncio
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -10,14 +12,16 @@ from weakref import WeakValueDictionary
 from starlette.types import Receive, Scope
 
 from stagedoor import names
-from stagedoor.domain.intent import Author
-from stagedoor.errors import RegistryConflict, RegistryUnavailable
+from stagedoor.domain.intent import Author, RegisteredModel
+from stagedoor.errors import RegistryConflict, RegistryGarbled, RegistryUnavailable
 from stagedoor.mlflow_app.inner import Answer, Inner
 from stagedoor.mlflow_app.writes import Move
+from stagedoor.registry.mlflow_answers import read_model
 from stagedoor.telemetry import get_logger
 
 WAIT_SECONDS: Final = 30.0
-_NOT_FOUND: Final = 404
+_NO_SUCH_MODEL: Final = frozenset({400, 404})
+"""MLflow answers 400 to names that no model can have."""
 
 
 class Moves:
@@ -30,11 +34,11 @@ class Moves:
         self._log = get_logger()
 
     async def carry_out(self, move: Move, author: str, expected: str | None, scope: Scope, receive: Receive) -> Answer:
-        """Let MLflow make the move, then write down its author; gives MLflow's answer.
+        """Let MLflow make the move; gives its answer.
 
         `expected` is the version that the alias must still name, "" for none, None for no condition. Raises
         RegistryConflict if it names another, and RegistryUnavailable if others keep the model for half a minute, or MLflow
-        does not say what the alias names.
+        does not say how the model stands.
         """
         lock = self._lock(move.model)
         try:
@@ -43,40 +47,54 @@ class Moves:
         except TimeoutError as error:
             raise RegistryUnavailable("Another change of this model does not come to an end. Try again.") from error
         try:
-            if expected is not None:
-                await self._check(move, expected, scope)
-            answer = await self._inner.pass_on(scope, receive)
-            if answer.ok:
-                await self._sign(move, author, scope)
+            before = await self._look(move.model, scope)
+            named = before.aliases.get(move.name, "") if before is not None else ""
+            if expected is not None and named != expected:
+                raise RegistryConflict("The alias no longer names the version that you expected. Look, and ask again.")
+            if before is None:
+                return await self._inner.pass_on(scope, receive)  # MLflow itself says that there is no such model
+            return await self._signed(move, author, before, scope, receive)
         finally:
             lock.release()
+
+    async def _signed(self, move: Move, author: str, before: RegisteredModel, scope: Scope, receive: Receive) -> Answer:
+        key = f"{names.TAG_BY_PREFIX}{move.name}"
+        await self._tag(move, key, str(Author(author, move.version, self._now())), scope)
+        moved = False
+        try:
+            answer = await self._inner.pass_on(scope, receive)
+            moved = answer.ok
+        finally:
+            if not moved:
+                await self._tag(move, key, before.tags.get(key), scope)
         return answer
 
     def _lock(self, model: str) -> asyncio.Lock:
         # Some databases take names that differ in case alone for the same.
         return self._locks.setdefault(model.casefold(), asyncio.Lock())
 
-    async def _check(self, move: Move, expected: str, scope: Scope) -> None:
+    async def _look(self, model: str, scope: Scope) -> RegisteredModel | None:
         try:
-            answer = await self._inner.get(scope, "registered-models/get", {"name": move.model})
-        except TimeoutError as error:
-            raise RegistryUnavailable("MLflow does not say what the alias names now. Try again.") from error
-        if answer.status == _NOT_FOUND:
-            return  # MLflow says so itself when it is asked to move
-        if not answer.ok:
-            raise RegistryUnavailable("MLflow does not say what the alias names now. Try again.")
-        listed = json.loads(answer.body)["registered_model"].get("aliases", [])
-        named = {entry["alias"]: entry["version"] for entry in listed}
-        if named.get(move.name, "") != expected:
-            raise RegistryConflict("The alias no longer names the version that you expected. Look, and ask again.")
+            answer = await self._inner.get(scope, "registered-models/get", {"name": model})
+            if answer.ok:
+                return read_model(answer.body)
+        except (TimeoutError, RegistryGarbled) as error:
+            raise RegistryUnavailable("MLflow does not say how the model stands. Try again.") from error
+        if answer.status in _NO_SUCH_MODEL:
+            return None
+        raise RegistryUnavailable("MLflow does not say how the model stands. Try again.")
 
-    async def _sign(self, move: Move, author: str, scope: Scope) -> None:
-        """The move has been made: whatever happens here, its caller must not hear that it failed."""
-        value = str(Author(author, move.version, self._now()))
-        tag = {"name": move.model, "key": f"{names.TAG_BY_PREFIX}{move.name}", "value": value}
+    async def _tag(self, move: Move, key: str, value: str | None, scope: Scope) -> None:
+        """Without a signature the move counts all the same: nobody is known to have made it then, and the log says so."""
         try:
-            status = (await self._inner.post(scope, "registered-models/set-tag", tag)).status
-        except Exception as error:  # noqa: BLE001  see above
+            if value is None:
+                status = (
+                    await self._inner.delete(scope, "registered-models/delete-tag", {"name": move.model, "key": key})
+                ).status
+            else:
+                tag = {"name": move.model, "key": key, "value": value}
+                status = (await self._inner.post(scope, "registered-models/set-tag", tag)).status
+        except Exception as error:  # noqa: BLE001  see above; MLflow's own failures are of any kind
             self._log.warning("author_not_written", model=move.model, moved=move.name, why=type(error).__name__)
             return
         if status != 200:  # noqa: PLR2004  HTTP

@@ -32,18 +32,36 @@ class CountingNudger(Nudger):
 
 
 class Stub:
-    """In MLflow's place: answers with what it was sent."""
+    """In MLflow's place: answers with what it was sent. `tags` are those of every model; `status` is the answer to changes."""
 
     def __init__(self) -> None:
         self.status = 200
         self.seen: list[dict[str, Any]] = []
+        self.tags: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        self.seen.append({"method": request.method, "headers": dict(request.headers), "body": await request.body()})
-        await JSONResponse({"ok": True}, self.status)(scope, receive, send)
+        if request.url.path.endswith("/registered-models/get") and "authorization" not in request.headers:
+            tags = [{"key": key, "value": text} for key, text in self.tags.items()]
+            model = {"name": request.query_params.get("name", "fraud"), "tags": tags}
+            await JSONResponse({"registered_model": model})(scope, receive, send)
+            return
+        headers = dict(request.headers)
+        self.seen.append({"method": request.method, "path": request.url.path, "headers": headers, "body": await request.body()})
+        ours = request.url.path.endswith("-tag") and "user-agent" not in headers
+        await JSONResponse({"ok": True}, 200 if ours else self.status)(scope, receive, send)
+
+    @property
+    def signatures(self) -> list[dict[str, Any]]:
+        """What the guard itself asked for: its requests have no user agent."""
+        return [entry for entry in self.seen if "user-agent" not in entry["headers"]]
+
+    @property
+    def passed_on(self) -> list[dict[str, Any]]:
+        """What it passed on."""
+        return [entry for entry in self.seen if "user-agent" in entry["headers"]]
 
 
 class Client:

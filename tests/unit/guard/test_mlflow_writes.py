@@ -125,8 +125,8 @@ def test_promoters_may_demand_a_second_person_and_not_do_without_again(house: An
 
 
 def author_written(house: Any) -> tuple[str, Author | None]:
-    """The tag that the guard wrote after the last move."""
-    (tag,) = [json.loads(seen["body"]) for seen in house.stub.seen[1:]]
+    """The tag that the guard wrote for the last move."""
+    (tag,) = [json.loads(entry["body"]) for entry in house.stub.seen if b"stagedoor.by." in entry["body"]]
     assert tag["name"] == "fraud"
     return tag["key"], Author.read(tag["value"])
 
@@ -158,7 +158,9 @@ def test_whoever_moves_something_is_written_down_where_it_is_read(house: Any, ca
 
 def test_the_tag_is_written_within_this_process_and_without_credentials(house: Any) -> None:
     send(house, "promoter", "POST", f"{MLFLOW}/registered-models/alias", ALIAS, Cookie="a=1", Origin="http://testserver")
-    assert set(house.stub.seen[1]["headers"]) == {"host", "content-type", "content-length"}
+    (signature,) = house.stub.signatures
+    assert set(signature["headers"]) == {"host", "content-type", "content-length"}
+    assert house.stub.seen[0] is signature  # whoever sees the move sees its author too
 
 
 def test_under_a_static_prefix_the_author_is_written_too(prefixed_house: Any) -> None:
@@ -166,10 +168,15 @@ def test_under_a_static_prefix_the_author_is_written_too(prefixed_house: Any) ->
     assert author_written(prefixed_house)[0] == "stagedoor.by.champion"
 
 
-def test_a_move_that_mlflow_refuses_has_no_author(house: Any) -> None:
+@pytest.mark.parametrize("before", [None, "alice\t7\t2026-01-02T03:04:05.000+00:00"])
+def test_a_move_that_mlflow_refuses_leaves_the_author_of_before(house: Any, before: str | None) -> None:
     house.stub.status = 404
+    if before is not None:
+        house.stub.tags["stagedoor.by.champion"] = before
     assert send(house, "promoter", "POST", f"{MLFLOW}/registered-models/alias", ALIAS).status_code == 404
-    assert len(house.stub.seen) == 1
+    last = house.stub.signatures[-1]
+    assert last["path"].endswith("delete-tag" if before is None else "set-tag")
+    assert json.loads(last["body"]).get("value") == before
 
 
 def test_an_admin_may_speak_for_another_whom_log_and_tag_then_name(house: Any) -> None:
