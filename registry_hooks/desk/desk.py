@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from registry_hooks.desk.ports import Json
@@ -9,11 +10,11 @@ from registry_hooks.desk.reading import Reading
 from registry_hooks.desk.standing import Standing, against_promotion, promoters_of, standing
 from registry_hooks.desk.targets import version_for
 from stagedoor import names
-from stagedoor.domain.intent import ModelVersion, RegisteredModel
+from stagedoor.domain.intent import Author, ModelVersion, RegisteredModel
 from stagedoor.domain.refs import check_alias, check_version
 from stagedoor.domain.strategy import Strategy
 from stagedoor.domain.traffic import Sticky, TrafficPolicy
-from stagedoor.errors import Conflict, InvalidRequest, ModelNotFound, OwnApproval, RegistryNotFound
+from stagedoor.errors import Conflict, InvalidRequest, ModelNotFound, OwnApproval, RegistryConflict, RegistryNotFound
 from stagedoor.telemetry import get_logger
 
 Fault = Literal["error", "latency", "nan"]
@@ -181,6 +182,7 @@ class Desk(Reading):
         if not now.by_stage:
             self._move(model, names.CHAMPION, target, who)
         elif now.wanted != target:
+            self._sign(model.name, names.PRODUCTION, target, who)
             if now.wanted is not None:
                 self._registry.move_stage(model.name, now.wanted, "Archived", who=who)
             if target is not None:
@@ -189,8 +191,20 @@ class Desk(Reading):
     def _move(self, model: RegisteredModel, alias: str, version: str | None, who: str) -> None:
         """Move `alias` from where it was seen. Somebody who moved it elsewhere meanwhile wins: raises RegistryConflict."""
         before = model.aliases.get(alias)
-        if before != version:
+        if before == version:
+            return
+        self._sign(model.name, alias, version, who)
+        try:
             self._registry.move_alias(model.name, alias, version, expected=before, who=who)
+        except RegistryConflict:
+            key = names.TAG_BY_PREFIX + alias
+            self._registry.tag_model(model.name, key, model.tags.get(key))
+            raise
+
+    def _sign(self, name: str, moved: str, version: str | None, who: str) -> None:
+        """Say who asks, before it is done: whoever sees the move sees its author. It says nothing of any other version."""
+        author = Author(who, version, datetime.fromtimestamp(self._clock(), UTC))
+        self._registry.tag_model(name, names.TAG_BY_PREFIX + moved, str(author))
 
 
 def _refuse(reason: str | None) -> None:

@@ -117,9 +117,6 @@ class Ledger(Protocol):
     def history(self, model: str, *, until: float | None = None, limit: int = 100) -> Sequence[Entry]:
         """The newest entries of one model at or before `until`, newest first."""
 
-    def live_at(self, model: str, at: float) -> Entry | None:
-        """The newest entry at or before `at`."""
-
     def of_epoch(self, model: str, epoch: int) -> Entry | None:
         """The newest entry with that epoch."""
 

@@ -1,7 +1,8 @@
 """Answers from the board, the ledger and the gateways' counters."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from registry_hooks.desk.ports import Board, Books, Entry, EvidenceSource, Json, Ledger
@@ -49,12 +50,10 @@ class Reading:
 
         Raises ModelNotFound and LedgerUnavailable.
         """
-        entries = self._ledger.history(name, until=at, limit=min(limit, MAX_ENTRIES))
+        entries = self._ledger.history(name, until=at, limit=MAX_ENTRIES)
         if not entries:
             self.model(name)
-        then = self._ledger.live_at(name, self._clock() if at is None else at)
-        live = {"version": _live(then), "since": then.at, "seq": then.seq, "who": then.who} if then is not None else None
-        return {"model": name, "at": at, "live": live, "entries": [entry_json(entry) for entry in entries]}
+        return {"model": name, "at": at, "live": _life(entries), "entries": [entry_json(entry) for entry in entries[:limit]]}
 
     def route(self, name: str, epoch: int) -> Json:
         """The route of one epoch, with what decided it. Raises ModelNotFound and Conflict where nothing is left of it."""
@@ -153,6 +152,15 @@ def route_json(name: str, route: Route) -> Json:
         "drill": {"fault": drill.fault, "rate": drill.rate, "until": drill.until} if drill else None,
         "decided": None,
     }
+
+
+def _life(entries: Sequence[Entry]) -> Json | None:
+    """The version that the newest entry leaves live, and the entry that made it so (the oldest known, if that is older)."""
+    if not entries:
+        return None
+    version = _live(entries[0])
+    began = list(takewhile(lambda entry: _live(entry) == version, entries))[-1]
+    return {"version": version, "since": began.at, "seq": began.seq, "who": began.who}
 
 
 def _live(entry: Entry) -> str | None:

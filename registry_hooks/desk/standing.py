@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from stagedoor import names
-from stagedoor.domain.intent import RegisteredModel
+from stagedoor.domain.intent import Author, RegisteredModel
 
 UNDER_WAY: Final = frozenset({"gating", "canary", "shadow", "rolling", "baking", "paused", "held", "frozen", "drill"})
 """Phases in which a candidate is on its way."""
@@ -66,11 +66,8 @@ def against_promotion(now: Standing, version: str, strategy: str | None, tag: st
 
 def promoters_of(model: RegisteredModel, shown: Mapping[str, Any] | None, version: str) -> frozenset[str]:
     """Who pointed an alias or stage at `version` last, as far as anybody recorded it."""
-    found = set()
-    for key, text in model.tags.items():
-        subject, _, rest = text.partition("\t")
-        if key.startswith(names.TAG_BY_PREFIX) and rest.partition("\t")[0] == version:
-            found.add(subject)
+    authors = [Author.read(text) for key, text in model.tags.items() if key.startswith(names.TAG_BY_PREFIX)]
+    found = {author.subject for author in authors if author is not None and author.version == version}
     if shown and shown.get("candidate") == version and shown.get("who"):
         found.add(str(shown["who"]))
     return frozenset(found)

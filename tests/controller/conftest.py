@@ -35,9 +35,6 @@ class MemoryLedger:
         found = [entry_of(row) for row in reversed(self.rows) if row["model"] == model]
         return [entry for entry in found if until is None or entry.at <= until][:limit]
 
-    def live_at(self, model: str, at: float) -> Entry | None:
-        return next(iter(self.history(model, until=at, limit=1)), None)
-
     def of_epoch(self, model: str, epoch: int) -> Entry | None:
         return next((entry for entry in self.history(model, limit=1000) if entry.epoch == epoch), None)
 

@@ -155,11 +155,11 @@ def test_one_model_is_as_the_board_shows_it_or_idle_where_it_is_new(controller: 
 
 
 def test_history_tells_what_was_live_at_a_moment(controller: Controller) -> None:
-    for at, version in ((100.0, "1"), (200.0, "2"), (300.0, "3")):
+    for at, version in ((100.0, "1"), (200.0, "2"), (220.0, "2"), (300.0, "3")):
         controller.decide(version, at)
     told = schemas.History().load(controller.get("/v1/models/fraud/history?at=250").json)
     assert told["live"] | {"seq": 0} == {"version": "2", "since": 200.0, "seq": 0, "who": "alice"}
-    assert [entry["live"] for entry in told["entries"]] == ["2", "1"]
+    assert [entry["live"] for entry in told["entries"]] == ["2", "2", "1"]
     assert controller.get("/v1/models/fraud/history?at=1970-01-01T00:01:40Z").json["live"]["version"] == "1"
     assert controller.get("/v1/models/fraud/history?at=50").json["live"] is None
     assert len(controller.get("/v1/models/fraud/history?limit=1").json["entries"]) == 1

@@ -52,7 +52,7 @@ def test_promoting_takes_the_wish_down(run: Run, controller: Controller) -> None
     assert result.exit_code == 0, result.output
     assert champion(controller) == "2"
     assert controller.registry.model("fraud").tags["stagedoor.rollout"] == "canary steps=10,100"
-    assert "Asked for." in result.stdout
+    assert "is asked for" in result.stdout
 
 
 def test_every_command_has_json(run: Run, controller: Controller) -> None:
@@ -159,7 +159,7 @@ def test_history_tells_what_was_live_at_a_moment(run: Run, controller: Controlle
     controller.decide("1", 100.0)
     controller.decide("2", 200.0)
     result = run("history", "fraud", "--at", "1970-01-01T00:02:30Z")
-    assert "Live at 1970-01-01 00:02:30Z: version 1" in result.stdout
+    assert "Live at 1970-01-01 00:02:30Z: version 1, since 1970-01-01 00:01:40Z" in result.stdout
     assert "promoted" in result.stdout
     assert "Live now: version 2" in run("history", "fraud").stdout
     assert "Live at 1970-01-01 00:00:01Z: nothing." in run("history", "fraud", "--at", "1").stdout

@@ -111,6 +111,19 @@ def test_somebody_quicker_wins(controller: Controller, monkeypatch: pytest.Monke
     assert tags(controller) == {}
 
 
+def test_the_author_is_known_before_the_move_is(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    move = controller.registry.move_alias
+
+    def watched(*arguments: Any, **more: Any) -> None:
+        seen.append(tags(controller)["stagedoor.by.champion"])
+        move(*arguments, **more)
+
+    monkeypatch.setattr(controller.registry, "move_alias", watched)
+    controller.desk.promote("fraud", "2", who="alice")
+    assert [author.split("\t")[:2] for author in seen] == [["alice", "2"]]
+
+
 def test_finishing_names_the_version_on_its_way(controller: Controller) -> None:
     with pytest.raises(Conflict, match="No rollout"):
         controller.desk.finish("fraud", who="alice")

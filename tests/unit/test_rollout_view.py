@@ -58,7 +58,7 @@ def test_a_canary_shows_steps_evidence_with_bounds_and_what_it_waits_for() -> No
         "12 outcomes, 2 failures",
         "hold: Neither bound is reached.",
         "waits for 38 more outcomes",
-        "✓ digest",
+        "gates passed: digest",
         "✗ golden: row 3 is not finite",
         "… approval: a second person",
         "last: version 6 rolled back 1 min ago: 9 of 10 failed",
@@ -82,6 +82,7 @@ def test_what_is_under_way_comes_first_and_what_is_idle_takes_a_line() -> None:
     text = shown(rollouts([IDLE, CANARY], now=1000.0))
     assert text.index("fraud") < text.index("another")
     assert "another  idle  version 3 is live" in text
+    assert "gates" not in shown(rollouts([IDLE | {"gates": CANARY["gates"][:1]}]))
     assert "nothing is live" in shown(rollouts([IDLE | {"stable": None}]))
 
 

@@ -39,7 +39,7 @@ def sentence(told: Json) -> str:
     when = "Live now" if told.get("at") is None else f"Live at {moment(told['at'])}"
     if live is None or live.get("version") is None:
         return f"{when}: nothing."
-    return f"{when}: version {live['version']} (entry {live['seq']}, {moment(live['since'])}, {live['who']})."
+    return f"{when}: version {live['version']}, since {moment(live['since'])} (entry {live['seq']}, {live['who']})."
 
 
 def table(entries: list[Json]) -> Table:

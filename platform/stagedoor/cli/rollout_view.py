@@ -22,7 +22,7 @@ _COLOURS: Final = {
     "drill": "magenta",
 }
 _ALPHA: Final = 0.05
-_MARKS: Final = {"pass": ("✓", "green"), "fail": ("✗", "red"), "error": ("!", "red"), "wait": ("…", "yellow")}
+_MARKS: Final = {"fail": ("✗", "red"), "error": ("!", "red"), "wait": ("…", "yellow")}
 
 
 def rollouts(models: Sequence[Json], now: float | None = None) -> RenderableType:
@@ -41,8 +41,7 @@ def _lines(model: Json, now: float) -> Iterator[Text]:
     yield _headline(model)
     if model.get("candidate"):
         yield from _under_way(model)
-    for gate in model.get("gates") or ():
-        yield _gate(gate)
+    yield from _gates(model.get("gates") or (), every=bool(model.get("candidate")))
     if model.get("last"):
         yield _last(model["last"], now)
     for problem in model.get("problems") or ():
@@ -115,14 +114,15 @@ def _short(value: Any) -> str:  # noqa: ANN401  a number of JSON, or a text for 
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _gate(gate: Json) -> Text:
-    mark, style = _MARKS.get(str(gate.get("outcome")), ("?", "dim"))
-    text = Text("  ", overflow="fold")
-    text.append(mark, style)
-    text.append(f" {gate.get('gate')}")
-    if gate.get("reason"):
-        text.append(f": {gate['reason']}", "dim" if gate.get("outcome") == "pass" else style)
-    return text
+def _gates(gates: Sequence[Json], *, every: bool) -> Iterator[Text]:
+    """Gates that passed in one line, if they matter now; each other one with its reason."""
+    passed = [str(gate.get("gate")) for gate in gates if gate.get("outcome") == "pass"]
+    if every and passed:
+        yield _line(f"gates passed: {', '.join(passed)}", "green")
+    for gate in gates:
+        if gate.get("outcome") != "pass":
+            mark, style = _MARKS.get(str(gate.get("outcome")), ("?", "dim"))
+            yield _line(f"{mark} {gate.get('gate')}: {gate.get('reason')}", style)
 
 
 def _last(last: Json, now: float) -> Text:

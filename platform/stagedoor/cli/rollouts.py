@@ -95,7 +95,7 @@ def promote(  # noqa: PLR0913  one argument an option
         account = wait_for(command.controller, command.model, target, account["asked_at"], timeout)
         command.say(account, f"Version {target} is live.")
     else:
-        command.say(account, "Asked for.")
+        command.say(account, f"Version {target} is asked for; `stagedoor status {command.model}` shows how it goes. Before it:")
 
 
 @click.command()
