@@ -32,6 +32,8 @@ SUBJECT: Final = "stagedoor-controller"
 REGISTER_EVERY: Final = 60.0
 """Seconds between two looks whether MLflow still has our webhook."""
 RETRY_EVERY: Final = 5.0
+LEAST_PAUSE: Final = 0.1
+"""Seconds between two turns, however often it is woken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Control:
                 self.controller.turn(time.time())
             except Exception:  # noqa: BLE001  the loop's last handler: whatever it was, the next turn looks at the world anew
                 get_logger().exception("turn_failed")
+            # What the controller itself writes comes back as webhooks: they must not make it spin.
+            self.ended.wait(LEAST_PAUSE)
             self.wake.wait(self.settings.poll_seconds)
 
     def _keep_registered(self) -> None:

@@ -70,7 +70,7 @@ def webhook() -> Response:
     new = accept(headers, body, time.time())
     if new:
         services().wake()
-    get_logger().info("webhook", new=new)
+    get_logger().debug("webhook", new=new)
     return json_answer({"status": "accepted"}, 202)
 
 

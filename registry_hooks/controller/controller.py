@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from registry_hooks.board import Board
+from registry_hooks.controller import metrics
 from registry_hooks.controller.describe import describe
 from registry_hooks.controller.gatekeeping import Gatekeeper, Gates
 from registry_hooks.controller.performing import Performer
@@ -89,7 +90,8 @@ class Controller:
         """Look once, and do what is to be done. Never raises what the next turn may find mended."""
         missing: list[str] = []
         try:
-            self._turn(now)
+            with metrics.TURN.time():
+                self._turn(now)
         except LeaseLost as error:
             self._states = None
             self._parts.lease.release()
@@ -97,6 +99,8 @@ class Controller:
         except StagedoorError as error:
             missing.append(str(error))
         self._say(tuple(missing))
+        metrics.LEADING.set(self._states is not None)
+        metrics.UNDER_WAY.set(sum(state.rollout is not None for state in (self._states or {}).values()))
         self._parts.board.publish(self._views, tuple(missing))
 
     def _turn(self, now: float) -> None:
@@ -118,6 +122,7 @@ class Controller:
         if self._missing and not missing:
             self._log.info("turn_goes_on")
         self._missing = missing
+        metrics.MISSING.set(bool(missing))
 
     # --- leading ---
 
@@ -214,6 +219,7 @@ class Controller:
                 self._keeper.forget(model.name)
             if (entry.at, entry.kind) != (now, decision.kind):
                 return state  # another controller made this decision before: its word stands
+            metrics.DECISIONS.labels(model.name, decision.kind).inc()
             self._parts.notify(decision, now)
         if made.steps:
             self._check_lead()
