@@ -1,5 +1,6 @@
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from serving.snapshot_file import (
     write_heartbeat,
     write_snapshot,
 )
+from stagedoor.domain.route_tag import write_route
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
-from stagedoor.domain.traffic import WHOLE, Arm, Route, Sticky
+from stagedoor.domain.traffic import WHOLE, Arm, Drill, Rolling, Route, Sticky
 from stagedoor.errors import RegistryGarbled
 from stagedoor.paths import StatePaths
 
@@ -28,11 +30,27 @@ versions = st.integers(1, 2**63 - 1).map(str)
 stickies = st.sampled_from([None, Sticky("header", "X-User-Id"), Sticky("claim", "https://x/y")])
 
 
+OF_A_CONTROLLER: dict[str, Any] = {
+    "by": "alice",
+    "issued": True,
+    "aliases": (("champion", "2"),),
+    "watched": True,
+    "slow_seconds": 0.25,
+    "warm": ("1", "4"),
+    "shield": True,
+    "mirror": "5",
+    "rolling": Rolling("3", ("north-1",)),
+    "drill": Drill("nan", 0.5, "c", 2e9),
+}
+
+
 @st.composite
 def routes(draw: st.DrawFn) -> Route:
     share = draw(st.integers(0, WHOLE))
     arms = (Arm("champion", draw(versions), WHOLE - share), Arm("challenger", draw(versions), share))
-    return Route(draw(st.integers(0, 2**53)), arms, draw(st.binary(min_size=1, max_size=16)), draw(stickies), draw(words))
+    salt = draw(st.binary(min_size=1, max_size=16))
+    route = Route(draw(st.integers(0, 2**53)), arms, salt, draw(stickies), draw(words))
+    return draw(st.sampled_from([route, replace(route, **OF_A_CONTROLLER)]))
 
 
 @st.composite
@@ -54,6 +72,8 @@ def models(draw: st.DrawFn) -> ModelEntry:
         draw(st.none() | routes()),
         {entry.version: entry for entry in found},
         tuple(draw(st.lists(words, max_size=2))),
+        draw(st.none() | routes().map(lambda route: write_route(replace(route, issued=True)))),
+        draw(st.integers(0, 2**53)),
     )
 
 
@@ -82,9 +102,11 @@ GOOD = Snapshot(
             {"None": "3"},
             "champion=100",
             None,
-            Route(7, (Arm("champion", "2", WHOLE),), b"salt"),
+            Route(7, (Arm("champion", "2", WHOLE),), b"salt", **OF_A_CONTROLLER),
             {"2": VersionEntry("2", "ready", "ab", "onnx", 5)},
             ("x",),
+            write_route(Route(8, (Arm("champion", "2", WHOLE),), b"salt", **OF_A_CONTROLLER)),
+            5,
         )
     },
 )
