@@ -1,7 +1,7 @@
 """The verbs of `mlflow deployments`, over the REST of the controller and the gateway."""
 
 from functools import cached_property, partial
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from mlflow.deployments import BaseDeploymentClient, PredictionsResponse
 
@@ -116,12 +116,6 @@ class StagedoorDeploymentClient(BaseDeploymentClient):
         if "predictions" not in answer:
             raise DeploymentFailed("The answer holds no predictions. Give the address of a Stagedoor gateway.")
         return PredictionsResponse(answer)
-
-    def create_endpoint(self, name: str, config: Config = None) -> NoReturn:
-        """There are none; each model has its own path."""
-        del name, config
-        _plain(None, "any")
-        raise AssertionError("never here")
 
     @cached_property
     def _mlflow(self) -> Any:  # noqa: ANN401  MlflowClient
