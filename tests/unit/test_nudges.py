@@ -45,7 +45,15 @@ class Gateway:
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    it = Gateway()
+    yield from listening(Gateway())
+
+
+@pytest.fixture
+def other() -> Iterator[Gateway]:
+    yield from listening(Gateway())
+
+
+def listening(it: Gateway) -> Iterator[Gateway]:
     thread = threading.Thread(target=it.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield it
@@ -93,6 +101,22 @@ def test_nudges_that_wait_become_one(gateway: Gateway) -> None:
     assert len(gateway.tokens) == 2
 
 
+def test_a_controller_that_hangs_keeps_no_gateway_waiting(gateway: Gateway, other: Gateway) -> None:
+    other.open.clear()
+    nudger = Nudger.from_settings(settings(other.url, gateway.url))
+    nudger.start()
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            nudger.nudge()
+            assert gateway.came.acquire(timeout=10)
+            assert time.monotonic() - began < 1.5
+    finally:
+        other.open.set()
+        nudger.close()
+    assert 1 <= len(other.tokens) <= 2
+
+
 def test_a_gateway_that_is_down_holds_up_neither_the_others_nor_anybody(gateway: Gateway) -> None:
     nudger = Nudger.from_settings(settings("http://127.0.0.1:9/nudge", gateway.url))
     with structlog.testing.capture_logs() as lines:
@@ -102,7 +126,7 @@ def test_a_gateway_that_is_down_holds_up_neither_the_others_nor_anybody(gateway:
             assert gateway.came.acquire(timeout=10)
         finally:
             nudger.close()
-    assert [line["gateway"] for line in lines if line["event"] == "nudge_failed"] == ["127.0.0.1:9"]
+    assert [line["where"] for line in lines if line["event"] == "nudge_failed"] == ["127.0.0.1:9"]
 
 
 def test_a_gateway_that_refuses_is_logged(gateway: Gateway) -> None:

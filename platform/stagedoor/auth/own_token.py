@@ -20,12 +20,14 @@ class OwnToken:
         *,
         subject: str,
         roles: tuple[str, ...],
+        models: tuple[str, ...] = ("*",),
         lifetime_seconds: float = 3600.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._subject = subject
         self._roles = roles
+        self._models = models
         self._lifetime = lifetime_seconds
         self._clock = clock
         self._lock = threading.Lock()
@@ -38,7 +40,12 @@ class OwnToken:
             now = self._clock()
             if now >= self._renew_at:
                 self._token = issue_token(
-                    self._settings, subject=self._subject, roles=self._roles, lifetime_seconds=self._lifetime, now=now
+                    self._settings,
+                    subject=self._subject,
+                    roles=self._roles,
+                    models=self._models,
+                    lifetime_seconds=self._lifetime,
+                    now=now,
                 )
                 self._renew_at = now + self._lifetime / 2
             return self._token
