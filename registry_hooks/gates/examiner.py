@@ -35,6 +35,12 @@ class Examiner:
         self._lock = threading.Lock()
         self._running: _Running | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process, None before the first examination."""
+        running = self._running
+        return running.pid if running is not None else None
+
     def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The report on `request`, see `serving.examine.examining`. Raises ExaminerGone."""
         for last in (False, True):
@@ -85,6 +91,11 @@ class _Running:
         self._ended = False
         self._lock = threading.Lock()
         threading.Thread(target=self._read, name="examiner", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any] | None:
         """The report; None if the process died or did not answer in time."""

@@ -42,7 +42,13 @@ class Gatehouse:
     """
 
     def __init__(
-        self, registry: Source, settings: Settings, paths: StatePaths, *, gates: tuple[Gate, ...] | None = None
+        self,
+        registry: Source,
+        settings: Settings,
+        paths: StatePaths,
+        *,
+        gates: tuple[Gate, ...] | None = None,
+        examiner: Examiner | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings
@@ -51,7 +57,7 @@ class Gatehouse:
         self._keys = paths.control / "keys"
         self._versions = Versions(paths.control / "versions", settings.disk_budget_mib * MIB // _SHARE_OF_DISK)
         self._records = Records(paths.control / "examinations")
-        self._examiner = Examiner(paths.control)
+        self._examiner = examiner or Examiner(paths.control)
         self._log = get_logger()
 
     def check(self, model: RegisteredModel, candidate: str, live: str | None, who: str) -> tuple[GateFinding, ...]:

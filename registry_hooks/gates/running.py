@@ -96,7 +96,7 @@ def _ask(gate: Gate, case: Case) -> Result:
         result = gate(case)
     except InvalidTag as error:
         return Result("error", str(error))
-    except Exception as error:  # noqa: BLE001  somebody else's code, or a slip of ours: in no case a pass
+    except (Exception, SystemExit) as error:  # noqa: BLE001  somebody else's code, or a slip of ours: in no case a pass
         get_logger().exception("gate_raised", gate=gate.name, model=case.model.name, version=case.candidate.version)
         return Result("error", f"The gate raised {type(error).__name__}. The controller's log says more.")
     return _checked(result)

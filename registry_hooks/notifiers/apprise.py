@@ -1,6 +1,7 @@
 """Slack, mail, Teams and a hundred others through Apprise (https://appriseit.com), which the extra `notify` brings."""
 
 import logging
+import warnings
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
@@ -28,11 +29,13 @@ class AppriseNotifier:
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         self._types = apprise.NotifyType
         self._apprise = apprise.Apprise()
-        for place, url in enumerate(urls, 1):
-            if not self._apprise.add(url):
-                raise ConfigurationError(
-                    f"STAGEDOOR_NOTIFY_URLS: address {place} is none that Apprise knows. See https://appriseit.com/services/."
-                )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of what its services import, with the first address
+            for place, url in enumerate(urls, 1):
+                if not self._apprise.add(url):
+                    raise ConfigurationError(
+                        f"STAGEDOOR_NOTIFY_URLS: Apprise does not know address {place}. See https://appriseit.com/services/."
+                    )
 
     def __call__(self, notice: Notice) -> None:
         """See Notifier. Raises RuntimeError if any address could not be reached."""

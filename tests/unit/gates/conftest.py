@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from registry_hooks.gates import Case, Examination, Gatehouse
 from registry_hooks.gates.examination import Golden, Latency
+from registry_hooks.gates.examiner import Examiner
 from serving.loading.probe import stop_probing
 from stagedoor.domain.intent import ModelVersion, RegisteredModel
 from stagedoor.paths import StatePaths
@@ -135,18 +136,16 @@ def case() -> Callable[..., Case]:
 class Gates:
     """A gatehouse over an in-memory registry with one model, `m`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, examiner: Examiner) -> None:
+        self.examiner = examiner
         self.registry = MemoryRegistry()
         self.paths = StatePaths(root)
         self.root = root
         self.settings = Settings(state_dir=root, gate_timeout_seconds=60, gate_memory_mib=512)
-        self.opened: list[Gatehouse] = []
 
     def house(self, **changes: Any) -> Gatehouse:
         settings = self.settings.model_copy(update=changes)
-        house = Gatehouse(self.registry, settings, self.paths)
-        self.opened.append(house)
-        return house
+        return Gatehouse(self.registry, settings, self.paths, examiner=self.examiner)
 
     def add(self, folder: Path, **tags: str) -> str:
         return self.registry.register("m", folder, tags)
@@ -156,9 +155,14 @@ class Gates:
         return {finding.gate: finding.result for finding in found}
 
 
+@pytest.fixture(scope="session")
+def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner]:
+    """One process for all tests: what it costs is its start."""
+    examiner = Examiner(tmp_path_factory.mktemp("examiner"))
+    yield examiner
+    examiner.close()
+
+
 @pytest.fixture
-def gates(tmp_path: Path) -> Iterator[Gates]:
-    gates = Gates(tmp_path / "state")
-    yield gates
-    for house in gates.opened:
-        house.close()
+def gates(tmp_path: Path, examiner: Examiner) -> Gates:
+    return Gates(tmp_path / "state", examiner)
