@@ -14,7 +14,7 @@ class OwnToken:
     Raises ConfigurationError where there is no secret to sign with (only public keys are configured).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  all that a token says
         self,
         settings: Settings,
         *,
