@@ -18,10 +18,11 @@ _YEAR_9999: Final = 253_402_300_799.0
 
 @views.get("/models")
 def models() -> Response:
-    """The models that this token may see."""
+    """The models that this token may see, and what the controller itself waits for."""
     caller = viewer()
     rows = services().desk.models()
-    return json_answer({"models": [row for name, row in sorted(rows.items()) if may_see(caller, name)]})
+    seen = [row for name, row in sorted(rows.items()) if may_see(caller, name)]
+    return json_answer({"models": seen, "missing": list(services().missing())})
 
 
 @views.get("/models/<model>")

@@ -172,6 +172,7 @@ class Models(Schema):
     """All models that the token may see."""
 
     models = fields.List(fields.Nested(Model), required=True)
+    missing = fields.List(fields.String(), required=True, **_said("What the controller itself waits for."))
 
 
 class Entry(Schema):

@@ -152,7 +152,7 @@ def test_rolling_back_can_be_waited_for(run: Run, controller: Controller, monkey
     tell(controller, monkeypatch, {"stable": "3"}, {"stable": "3"}, {"stable": "2"})
     result = run("rollback", "fraud", "--wait")
     assert result.exit_code == 0, result.output
-    assert "Back to version 2." in result.stdout
+    assert "Version 2 is live." in result.stdout
 
 
 def test_history_tells_what_was_live_at_a_moment(run: Run, controller: Controller) -> None:
@@ -220,6 +220,11 @@ def test_status_shows_the_half_that_answers(run: Run, tmp_path: Path, dead: str,
     assert result.exit_code == 0
     assert f"No {dead} answers" in result.stdout
     assert left in result.stdout
+
+
+def test_status_says_what_the_controller_itself_waits_for(run: Run, controller: Controller) -> None:
+    object.__setattr__(controller.services, "missing", lambda: ("Another controller leads.",))
+    assert "controller: Another controller leads." in run("status").stdout
 
 
 def test_status_with_nobody_there_ends_with_1(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import click
 from stagedoor import names
 from stagedoor.cli import options
 from stagedoor.cli.asking import Service, model_path, with_controller
-from stagedoor.cli.endings import progress_of
 from stagedoor.cli.waiting import wait_for
 
 
@@ -29,8 +28,12 @@ class _Command:
         return answer
 
     def say(self, account: dict[str, Any], done: str) -> None:
-        """What came of it."""
-        click.echo(json.dumps(account, indent=2) if self.as_json else f"{done} {progress_of(account)}")
+        """What came of it. The account is as it was when the command came in, so people are told where to look."""
+        click.echo(json.dumps(account, indent=2) if self.as_json else done)
+
+    def say_asked(self, account: dict[str, Any], what: str) -> None:
+        """The same of a command that the controller has still to carry out."""
+        self.say(account, f"{what} `stagedoor status {self.model}` shows how it goes.")
 
 
 def _commands(function: Callable[..., None]) -> Callable[..., None]:
@@ -95,28 +98,28 @@ def promote(  # noqa: PLR0913  one argument an option
         account = wait_for(command.controller, command.model, target, account["asked_at"], timeout)
         command.say(account, f"Version {target} is live.")
     else:
-        command.say(account, f"Version {target} is asked for; `stagedoor status {command.model}` shows how it goes. Before it:")
+        command.say_asked(account, f"Version {target} is asked for.")
 
 
 @click.command()
 @_commands
 def pause(command: _Command) -> None:
     """Keep MODEL's rollout where it is. A rollback still happens."""
-    command.say(command.send("pause"), "Paused.")
+    command.say_asked(command.send("pause"), "A pause is asked for.")
 
 
 @click.command()
 @_commands
 def resume(command: _Command) -> None:
     """Go on with MODEL's rollout."""
-    command.say(command.send("resume"), "Resumed.")
+    command.say_asked(command.send("resume"), "It may go on.")
 
 
 @click.command()
 @_commands
 def abort(command: _Command) -> None:
     """End MODEL's rollout: what was live before it stays live."""
-    command.say(command.send("abort"), "Aborted.")
+    command.say_asked(command.send("abort"), "Its end is asked for.")
 
 
 @click.command()
@@ -130,7 +133,9 @@ def rollback(command: _Command, to: str | None, timeout: float, *, wait: bool) -
     target = account.get("target")
     if wait and target:
         account = wait_for(command.controller, command.model, target, account["asked_at"], timeout)
-    command.say(account, f"Back to version {target}." if target else "Taken back.")
+        command.say(account, f"Version {target} is live.")
+    else:
+        command.say_asked(account, f"Version {target} is asked for again." if target else "No version is to be live.")
 
 
 @click.command()
@@ -149,7 +154,7 @@ def traffic(command: _Command, policy: str | None, sticky: str | None, *, off: b
     body: dict[str, Any] = {"policy": policy}
     if sticky is not None:
         body["sticky"] = None if sticky == "none" else sticky
-    command.say(command.send("traffic", body), "The split ends." if off else "Split.")
+    command.say_asked(command.send("traffic", body), "The split's end is asked for." if off else "The split is asked for.")
 
 
 @click.command()

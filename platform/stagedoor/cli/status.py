@@ -69,19 +69,25 @@ class _Places:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What both said. None where one was not asked or did not answer; `unanswered` then says why."""
+    """What both said. None where one was not asked or did not answer; `unanswered` then says why.
+
+    `missing` is what the controller itself waits for.
+    """
 
     gateway: Json | None
     rollouts: list[Json] | None
     unanswered: tuple[str, ...]
+    missing: tuple[str, ...]
 
     def as_json(self) -> Json:
         """The gateway's answer with the controller's beside it."""
-        return {**(self.gateway or {}), "rollouts": self.rollouts, "unanswered": list(self.unanswered)}
+        beside = {"rollouts": self.rollouts, "unanswered": list(self.unanswered), "missing": list(self.missing)}
+        return {**(self.gateway or {}), **beside}
 
     def picture(self) -> RenderableType:
         """Both halves."""
         parts: list[RenderableType] = [Text(sentence, "red", overflow="fold") for sentence in self.unanswered]
+        parts += [Text(f"controller: {sentence}", "yellow", overflow="fold") for sentence in self.missing]
         if self.gateway is not None:
             parts.append(view(self.gateway))
         if self.rollouts:
@@ -137,7 +143,8 @@ def _ask(places: _Places, model: str | None) -> _Answers:
     under_way = None if rows is None else list(rows.get("models", []))
     if model is not None:
         served, under_way = _only(model, served, under_way)
-    return _Answers(served, under_way, tuple(error.message for error in errors))
+    missing = tuple(str(sentence) for sentence in (rows or {}).get("missing", ()))
+    return _Answers(served, under_way, tuple(error.message for error in errors), missing)
 
 
 def _only(model: str, served: Json | None, under_way: list[Json] | None) -> tuple[Json | None, list[Json] | None]:
