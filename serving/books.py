@@ -64,20 +64,24 @@ class Books:
         self._recorder.add(Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False))
 
     def _add(self, exchange: Exchange, attempt: Attempt | None, end: _End) -> None:
+        status, outcome, counted, error = end
         now = time.perf_counter()
-        record = Record(exchange.request_id, exchange.at, end.status, now - exchange.started, end.outcome, end.counted)
+        record = Record(exchange.request_id, exchange.at, status, now - exchange.started, outcome, counted)
         if attempt is not None:
             record.choice = attempt.choice
             record.epoch = _label(attempt)
             record.took = _took(attempt, now)
-            record.rows = attempt.decoded.inputs.rows if attempt.decoded else None
-        if end.error is not None:
-            record.code = blame.code_of(end.error)
-            record.cause = blame.cause_of(end.error)
-        record.subject = exchange.principal.subject if exchange.principal else None
-        record.protocol = exchange.target.codec if exchange.target else None
+            record.rows = attempt.decoded.inputs.rows if attempt.decoded is not None else None
+        if error is not None:
+            record.code = blame.code_of(error)
+            record.cause = blame.cause_of(error)
+        if exchange.principal is not None:
+            record.subject = exchange.principal.subject
+        if exchange.target is not None:
+            record.protocol = exchange.target.codec
         record.trace_id = trace_id_from(exchange.head.headers.get("traceparent"))
-        record.shielded = _told(exchange.shielded) if exchange.shielded is not None else None
+        if exchange.shielded is not None:
+            record.shielded = _told(exchange.shielded)
         self._recorder.add(record)
 
 

@@ -83,8 +83,9 @@ class Attempt:
             self._count()
 
     def _count(self) -> None:
-        model, version, arm, *_, trial = self.choice
-        metrics.assigned(model, version, arm, trial.epoch if trial is not None else "")
+        choice = self.choice
+        trial = choice.trial
+        metrics.assigned(choice.model, choice.version, choice.arm, trial.epoch if trial is not None else "").inc()
 
 
 class Shielded(NamedTuple):

@@ -62,13 +62,9 @@ LOST_RECORDS: Final = Counter(
 
 
 @lru_cache(maxsize=4096)
-def _assigned(model: str, version: str, arm: str, epoch: str) -> Counter:
+def assigned(model: str, version: str, arm: str, epoch: str) -> Counter:
+    """Requests given to a version. Goes up at once: a version that takes the process down must not lose them."""
     return ASSIGNED.labels(model, version, arm, epoch)
-
-
-def assigned(model: str, version: str, arm: str, epoch: str) -> None:
-    """Count a request given to a version, at once: a version that takes the process down must not lose it."""
-    _assigned(model, version, arm, epoch).inc()
 
 
 @lru_cache(maxsize=4096)

@@ -18,13 +18,21 @@ from serving.pool import Pool
 from serving.problems import reply_for
 from serving.rooms import Room
 from serving.routing import Asker, choose
-from serving.running import encode, run
+from serving.running import run
 from serving.shadow import Copy, Shadow
 from serving.targets import parse_target
 from serving.trace import request_id_from
 from stagedoor import names
 from stagedoor.auth import Principal, check_predict
-from stagedoor.errors import BodyTooLarge, MalformedHeader, Overloaded, PredictionTimeout, VersionNotReady
+from stagedoor.errors import (
+    BodyTooLarge,
+    InvalidOutput,
+    MalformedHeader,
+    Overloaded,
+    PredictionTimeout,
+    StagedoorError,
+    VersionNotReady,
+)
 from stagedoor.settings import Settings
 
 INLINE_BODY_BYTES: Final = 16_384
@@ -57,8 +65,8 @@ class Plane:
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
-    def admit(self, exchange: Exchange) -> None:
-        """Decide from the head alone who asks for what and which version is to answer. Raises Rejected and Unserved."""
+    def admit(self, exchange: Exchange) -> Attempt:
+        """Decide from the head alone who asks for what, and which version is to try. Raises Rejected and Unserved."""
         head = exchange.head
         if head.repeated:
             _refuse_repeated(head.repeated)
@@ -69,35 +77,22 @@ class Plane:
         exchange.target = target
         check_predict(principal, target.ref)
         asker = Asker(head.headers, principal.claims, next(self._draws), exchange.at)
-        exchange.attempt = Attempt(choose(self._pool.view, target.ref, asker))
+        attempt = exchange.attempt = Attempt(choose(self._pool.view, target.ref, asker))
         _check_length(head.headers.get("content-length"), self._settings.max_body_bytes)
+        return attempt
 
-    def must_load(self, exchange: Exchange) -> bool:
-        """Whether the version in hand is not in memory."""
-        return _attempt_of(exchange).version is None
-
-    def load(self, exchange: Exchange) -> None:
+    def load(self, attempt: Attempt) -> None:
         """Wait for a version that is not in memory yet, unless another stands by to answer.
 
         Blocks; raises ModelNotFound, VersionNotReady, VersionRefused.
         """
-        attempt = _attempt_of(exchange)
         choice = attempt.choice
         if attempt.fallback is not None:
             raise VersionNotReady(f"{choice.model}/{choice.version}")
         attempt.version = self._pool.load(choice.model, choice.version, self._settings.load_wait_seconds)
 
-    def answer(self, exchange: Exchange, body: bytes) -> Reply:
-        """Decode, predict, check and encode, here and now. Raises Rejected and Unserved."""
-        return self._answer(exchange, _attempt_of(exchange), body)
-
-    def hand_over(self, exchange: Exchange, body: bytes) -> "Future[Reply]":
-        """The same in a thread. Raises Overloaded where too many requests wait for one."""
-        attempt = _attempt_of(exchange)
-        room = self._room if attempt.fallback is None else self._trial_room
-        return room.submit(self._answer, exchange, attempt, body)
-
-    def _answer(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
+    def answer(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
+        """Decode, predict, check and encode. Raises Rejected and Unserved."""
         version, choice, target = attempt.version, attempt.choice, exchange.target
         assert version is not None and target is not None  # noqa: PT018, S101  admit and load come first
         attempt.began = time.perf_counter()
@@ -112,7 +107,12 @@ class Plane:
         outputs = run(version, decoded, trial)
         elapsed_ms = (time.perf_counter() - exchange.started) * 1000
         answer = Answer(choice.model, version.version, exchange.request_id, elapsed_ms)
-        encoded = encode(codec, outputs, decoded, version, answer)
+        try:
+            encoded = codec.encode(outputs, decoded, version.signature, answer)
+        except StagedoorError:
+            raise
+        except Exception as error:  # whatever a model answers, what cannot be written is no answer
+            raise InvalidOutput("it cannot be written in this protocol") from error
         if attempt.settle("ok") == "ok":
             self._books.succeeded(exchange, attempt)
             if trial is not None and trial.mirror is not None:
@@ -125,15 +125,20 @@ class Plane:
         )
         return Reply(200, headers_out, encoded.body)
 
-    def step_in(self, exchange: Exchange, error: Exception) -> bool:
-        """Let the stable version answer after `error`, where the route has it stand by: the next attempt is its own."""
+    def hand_over(self, exchange: Exchange, attempt: Attempt, body: bytes) -> "Future[Reply]":
+        """`answer` in a thread. Raises Overloaded where too many requests wait for one."""
+        room = self._room if attempt.fallback is None else self._trial_room
+        return room.submit(self.answer, exchange, attempt, body)
+
+    def step_in(self, exchange: Exchange, error: Exception) -> Attempt | None:
+        """The attempt of the stable version after `error` of another, where the route has it stand by."""
         attempt = exchange.attempt
         if attempt is None or attempt.fallback is None:
-            return False
+            return None
         self._books.stood_in_for(attempt, error)
         exchange.shielded = Shielded(attempt, error)
         exchange.attempt = Attempt(attempt.fallback)
-        return True
+        return exchange.attempt
 
     def fail(self, exchange: Exchange, error: Exception) -> Reply:
         """The answer to a request that any of the steps refused or failed."""
@@ -149,23 +154,23 @@ class Plane:
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 
-    def is_quick(self, exchange: Exchange, body: bytes) -> bool:
+    def is_quick(self, attempt: Attempt, body: bytes) -> bool:
         """Whether `answer` costs less than handing it to a thread."""
-        attempt = exchange.attempt
-        if attempt is None or attempt.version is None or not attempt.version.quick or len(body) > INLINE_BODY_BYTES:
+        version = attempt.version
+        if version is None or not version.quick or len(body) > INLINE_BODY_BYTES:
             return False
         trial = attempt.choice.trial
         return trial is None or trial.fault != "latency"
 
-    def patience(self, exchange: Exchange) -> float:
+    def patience(self, exchange: Exchange, attempt: Attempt) -> float:
         """Seconds to wait for the version in hand; one that another stands in for gets half of what is left."""
         now = time.perf_counter()
         if not exchange.due:
             exchange.due = now + self._settings.predict_timeout_seconds
         left = max(0.0, exchange.due - now)
-        return left if _attempt_of(exchange).fallback is None else left / 2
+        return left if attempt.fallback is None else left / 2
 
-    def out_of_time(self, exchange: Exchange, future: "Future[Reply]") -> Reply:
+    def out_of_time(self, attempt: Attempt, future: "Future[Reply]") -> Reply:
         """The answer, should it have come in the last moment.
 
         Raises what it failed with, PredictionTimeout, or Overloaded where its turn never came.
@@ -173,7 +178,6 @@ class Plane:
         if future.cancel():
             raise Overloaded
         if not future.done():
-            attempt = _attempt_of(exchange)
             outcome = attempt.settle("timeout" if attempt.assigned else "overload")
             if outcome == "timeout":
                 raise PredictionTimeout(self._settings.predict_timeout_seconds)
@@ -199,40 +203,35 @@ class Plane:
         """All steps in a row, blocking. Never raises."""
         exchange = Exchange(Head.of(request))
         try:
-            self.admit(exchange)
+            attempt = self.admit(exchange)
             if len(request.body) > self._settings.max_body_bytes:
                 raise BodyTooLarge(self._settings.max_body_bytes)  # noqa: TRY301  one way out for all failures
             try:
-                return self._attempt(exchange, request.body)
+                return self._attempt(exchange, attempt, request.body)
             except Exception as error:  # whatever it is, the stable version may answer in its place
-                if not self.step_in(exchange, error):
+                second = self.step_in(exchange, error)
+                if second is None:
                     raise
-            return self._attempt(exchange, request.body)
+            return self._attempt(exchange, second, request.body)
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
             return self.fail(exchange, error)
 
-    def _attempt(self, exchange: Exchange, body: bytes) -> Reply:
-        if self.must_load(exchange):
-            self.load(exchange)
-        if self.is_quick(exchange, body):
-            return self.answer(exchange, body)
-        future = self.hand_over(exchange, body)
+    def _attempt(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
+        if attempt.version is None:
+            self.load(attempt)
+        if self.is_quick(attempt, body):
+            return self.answer(exchange, attempt, body)
+        future = self.hand_over(exchange, attempt, body)
         try:
-            return future.result(self.patience(exchange))
+            return future.result(self.patience(exchange, attempt))
         except FutureTimeout:
-            return self.out_of_time(exchange, future)
+            return self.out_of_time(attempt, future)
 
     def close(self) -> None:
         """Let running predictions end and take no more."""
         self._room.close()
         self._trial_room.close()
         self._shadow.close()
-
-
-def _attempt_of(exchange: Exchange) -> Attempt:
-    attempt = exchange.attempt
-    assert attempt is not None  # noqa: S101  admit comes first
-    return attempt
 
 
 def _named(exchange: Exchange, attempt: Attempt) -> Headers:

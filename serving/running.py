@@ -1,6 +1,6 @@
 """One version at work on one request. Whatever a model raises here is its own doing."""
 
-from serving.codecs import Answer, Codec, Decoded, Encoded
+from serving.codecs import Decoded
 from serving.drill import suffer
 from serving.loading.version import Version
 from serving.routing import Trial
@@ -25,13 +25,3 @@ def run(version: Version, decoded: Decoded, trial: Trial | None = None) -> Outpu
     except Exception as error:  # nor is there anything that a model may not answer
         raise InvalidOutput("it is no answer that can be checked") from error
     return outputs
-
-
-def encode(codec: Codec, outputs: Outputs, decoded: Decoded, version: Version, answer: Answer) -> Encoded:
-    """The answer on the wire. Raises InvalidOutput, and InvalidRequest for an output that the model does not have."""
-    try:
-        return codec.encode(outputs, decoded, version.signature, answer)
-    except StagedoorError:
-        raise
-    except Exception as error:  # see above: what cannot be written is no answer
-        raise InvalidOutput("it cannot be written in this protocol") from error

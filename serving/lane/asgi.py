@@ -7,7 +7,7 @@ from string import punctuation
 from typing import Any, Final
 from urllib.parse import quote
 
-from serving.exchange import Exchange, Head
+from serving.exchange import Attempt, Exchange, Head
 from serving.http import Reply
 from serving.plane import Plane
 from serving.targets import is_predict_path
@@ -75,33 +75,32 @@ class Lane:
         exchange = Exchange(head)
         complete = False
         try:
-            self._plane.admit(exchange)
+            attempt = self._plane.admit(exchange)
             body = await _read(receive, self._plane.max_body_bytes)
             complete = True
             try:
-                return await self._attempt(exchange, body), True
+                return await self._attempt(exchange, attempt, body), True
             except Exception as error:  # whatever it is, the stable version may answer in its place
-                if not self._plane.step_in(exchange, error):
+                second = self._plane.step_in(exchange, error)
+                if second is None:
                     raise
-            return await self._attempt(exchange, body), True
+            return await self._attempt(exchange, second, body), True
         except ClientGoneError:
             return None
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
             return self._plane.fail(exchange, error), complete or not isinstance(error, BodyTooLarge)
 
-    async def _attempt(self, exchange: Exchange, body: bytes) -> Reply:
+    async def _attempt(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
         plane = self._plane
-        if plane.is_quick(exchange, body):
-            return plane.answer(exchange, body)
-        if plane.must_load(exchange):
-            await asyncio.get_running_loop().run_in_executor(None, plane.load, exchange)
-            if plane.is_quick(exchange, body):
-                return plane.answer(exchange, body)
-        future = plane.hand_over(exchange, body)
+        if attempt.version is None:
+            await asyncio.get_running_loop().run_in_executor(None, plane.load, attempt)
+        if plane.is_quick(attempt, body):
+            return plane.answer(exchange, attempt, body)
+        future = plane.hand_over(exchange, attempt, body)
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), plane.patience(exchange))
+            return await asyncio.wait_for(asyncio.wrap_future(future), plane.patience(exchange, attempt))
         except TimeoutError:
-            return plane.out_of_time(exchange, future)
+            return plane.out_of_time(attempt, future)
         except asyncio.CancelledError:
             plane.left_alone(exchange, future)
             raise
