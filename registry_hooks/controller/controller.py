@@ -73,7 +73,7 @@ class Controller:
     def __init__(self, parts: Parts, threads: Executor | None = None) -> None:
         """`threads` runs the gates; by default two threads of its own."""
         self._parts = parts
-        self._reader = Reader(parts.registry)
+        self._reader = Reader(parts.registry, parts.settings.models)
         self._threads = threads or ThreadPoolExecutor(GATE_THREADS, thread_name_prefix="gates")
         self._keeper = Gatekeeper(parts.gates, self._threads)
         self._performer = Performer(parts.registry)

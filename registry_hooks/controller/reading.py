@@ -1,36 +1,29 @@
 """Reading intent: the models in care at each look, and one page of all the others."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from stagedoor.domain.intent import RegisteredModel
 from stagedoor.registry.port import Registry
+from stagedoor.registry.reading import read_registry
+from stagedoor.registry.sweep import Sweep
 
 
 class Reader:
-    """Knows what the registry said last. A registry of one page is read whole each time."""
+    """Knows what the registry said last. `patterns` are those of the models to follow."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, patterns: Collection[str] = ("*",)) -> None:
         self._registry = registry
-        self._models: dict[str, RegisteredModel] = {}
-        self._page = ""
-        self._swept: set[str] = set()
+        self._patterns = patterns
+        self._models: Mapping[str, RegisteredModel] = {}
+        self._sweep = Sweep()
+        self._gone: frozenset[str] = frozenset()
 
-    def read(self, care: Collection[str]) -> dict[str, RegisteredModel]:
+    def read(self, care: Collection[str]) -> Mapping[str, RegisteredModel]:
         """Every model known, those in `care` as of now. Raises RegistryError, and then forgets nothing."""
-        beginning = self._page == ""
-        page = self._registry.models(page=self._page)
-        seen = {model.name: model for model in page.models}
-        missing = [name for name in care if name not in seen] if page.next or not beginning else []
-        if missing:
-            found = {model.name: model for model in self._registry.models(only=missing).models}
-            seen |= found
-            for name in set(missing) - found.keys():
-                self._models.pop(name, None)
-        self._models |= seen
-        self._swept = (set() if beginning else self._swept) | {model.name for model in page.models}
-        if not page.next:
-            self._models = {name: model for name, model in self._models.items() if name in self._swept or name in care}
-            if beginning:
-                self._models = seen
-        self._page = page.next
+        served = frozenset(care) - self._gone  # what is gone is noticed by a sweep, should it come back
+        reading = read_registry(self._registry, self._patterns, frozenset(self._models), served, self._sweep)
+        known = {**self._models, **reading.models}
+        self._models = {name: model for name, model in known.items() if name not in reading.gone}
+        self._sweep = reading.sweep or Sweep()
+        self._gone = (self._gone | reading.gone) - reading.models.keys()
         return self._models

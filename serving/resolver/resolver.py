@@ -11,13 +11,13 @@ from serving.resolver.following import Here, as_last_known, entry_of, is_another
 from serving.resolver.journal import Journal
 from serving.resolver.polling import Polling
 from serving.resolver.publishing import Publisher
-from serving.resolver.reading import Reading
 from serving.resolver.schedule import Key, Known, Outcome, live_demands
-from serving.resolver.sweep import Sweep
 from serving.snapshot_file import Heartbeat
 from stagedoor.domain.follow import ALIASES, Follower
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.errors import RegistryError, RegistryUnavailable
+from stagedoor.registry.reading import Reading
+from stagedoor.registry.sweep import Sweep
 from stagedoor.telemetry import get_logger
 
 

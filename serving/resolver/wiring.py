@@ -16,7 +16,6 @@ from serving.resolver.demands import DemandFolder
 from serving.resolver.index import Index
 from serving.resolver.preparing import Preparer, Probe
 from serving.resolver.publishing import Publisher
-from serving.resolver.reading import read_registry
 from serving.resolver.resolver import Resolver, Work
 from serving.store import Store
 from stagedoor.domain.follow import Follower
@@ -24,6 +23,7 @@ from stagedoor.errors import ConfigurationError
 from stagedoor.paths import StatePaths
 from stagedoor.registry.mlflow_http import TokenSource
 from stagedoor.registry.port import Registry
+from stagedoor.registry.reading import read_registry
 from stagedoor.settings import MIB, Settings
 
 PREPARATIONS: Final = 4

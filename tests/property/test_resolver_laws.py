@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from serving.resolver.demands import DemandFolder
 from serving.resolver.publishing import Publisher
-from serving.resolver.reading import read_registry
 from serving.resolver.resolver import Resolver, Work
 from serving.resolver.schedule import Outcome
-from serving.resolver.sweep import Sweep
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import Route
 from stagedoor.errors import RegistryNotFound, RegistryUnavailable
 from stagedoor.paths import StatePaths
 from stagedoor.registry.memory import MemoryRegistry
+from stagedoor.registry.reading import read_registry
+from stagedoor.registry.sweep import Sweep
 
 NAMES = ("fraud", "credit")
 ALIASES = ("champion", "challenger", "shadow")

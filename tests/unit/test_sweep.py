@@ -1,7 +1,7 @@
 import pytest
 
-from serving.resolver.sweep import MAX_PAGES, Sweep
 from stagedoor.errors import RegistryGarbled
+from stagedoor.registry.sweep import MAX_PAGES, Sweep
 
 KNOWN = frozenset("abcd")
 

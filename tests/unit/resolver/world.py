@@ -11,9 +11,7 @@ from serving.resolver.demands import DemandFolder
 from serving.resolver.index import Index
 from serving.resolver.preparing import Preparer
 from serving.resolver.publishing import Publisher
-from serving.resolver.reading import read_registry
 from serving.resolver.resolver import Resolver, Work
-from serving.resolver.sweep import Sweep
 from serving.snapshot_file import read_snapshot
 from serving.store import Store
 from stagedoor.domain.follow import Follower
@@ -21,6 +19,8 @@ from stagedoor.domain.snapshot import ModelEntry, Snapshot
 from stagedoor.errors import LoadFailed
 from stagedoor.paths import StatePaths
 from stagedoor.registry.memory import MemoryRegistry
+from stagedoor.registry.reading import read_registry
+from stagedoor.registry.sweep import Sweep
 
 
 class AtOnce(Executor):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
-from serving.resolver.sweep import Sweep
 from stagedoor.domain.intent import RegisteredModel
 from stagedoor.errors import RegistryGarbled, RegistryNotFound
 from stagedoor.registry.port import Registry
+from stagedoor.registry.sweep import Sweep
 
 MAX_CONFIRMATIONS: Final = 20
 NAMES_AT_ONCE: Final = 40
