@@ -59,7 +59,8 @@ class Moves:
 
     async def _signed(self, move: Move, author: str, before: RegisteredModel, scope: Scope, receive: Receive) -> Answer:
         key = f"{names.TAG_BY_PREFIX}{move.name}"
-        await self._tag(move, key, str(Author(author, move.version, self._now())), scope)
+        signature = str(Author(author, move.version, self._now())) if _matters(move, before) else None
+        await self._tag(move, key, signature, scope)
         moved = False
         try:
             answer = await self._inner.pass_on(scope, receive)
@@ -99,3 +100,9 @@ class Moves:
             return
         if status != 200:  # noqa: PLR2004  HTTP
             self._log.warning("author_not_written", model=move.model, moved=move.name, status=status)
+
+
+def _matters(move: Move, before: RegisteredModel) -> bool:
+    """Whether anybody will ask who did it. Of aliases that come and go with each build nothing shall be left behind."""
+    lasting = (names.CHAMPION, names.CHALLENGER)
+    return move.version is not None or move.name in lasting or move.name in before.tags.get(names.TAG_TRAFFIC, "")

@@ -168,6 +168,17 @@ def test_under_a_static_prefix_the_author_is_written_too(prefixed_house: Any) ->
     assert author_written(prefixed_house)[0] == "stagedoor.by.champion"
 
 
+@pytest.mark.parametrize(
+    ("alias", "traffic", "kept"), [("champion", "", True), ("blue", "champion=90, blue=10", True), ("build-7", "", False)]
+)
+def test_of_a_removed_alias_that_nobody_serves_nothing_is_left(house: Any, alias: str, traffic: str, kept: bool) -> None:  # noqa: FBT001
+    house.stub.tags["stagedoor.traffic"] = traffic
+    send(house, "promoter", "DELETE", f"{MLFLOW}/registered-models/alias", {"name": "fraud", "alias": alias})
+    (signature,) = house.stub.signatures
+    assert signature["path"].endswith("set-tag" if kept else "delete-tag")
+    assert json.loads(signature["body"])["key"] == f"stagedoor.by.{alias}"
+
+
 @pytest.mark.parametrize("before", [None, "alice\t7\t2026-01-02T03:04:05.000+00:00"])
 def test_a_move_that_mlflow_refuses_leaves_the_author_of_before(house: Any, before: str | None) -> None:
     house.stub.status = 404
