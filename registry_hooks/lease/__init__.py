@@ -11,5 +11,12 @@ __all__ = ["AdvisoryLease", "FileLease", "Lease", "build_lease", "holder_name"]
 
 
 def build_lease(_settings: Settings, paths: StatePaths, ledger: Ledger) -> Lease:
-    """A lock of PostgreSQL where the ledger is there: it may have controllers on several machines. Else a lock on a file."""
-    return AdvisoryLease(ledger) if ledger.database.file is None else FileLease(paths.lease, ledger)
+    """A lock of PostgreSQL where the ledger is there: it may have controllers on several machines. Else a lock on a file.
+
+    The file is beside the ledger's, so that two state folders with one ledger have one lease.
+    """
+    file = ledger.database.file
+    if file is None:
+        return AdvisoryLease(ledger)
+    usual = file.absolute() == paths.ledger.absolute()
+    return FileLease(paths.lease if usual else file.with_name(f"{file.name}.lease"), ledger)

@@ -12,7 +12,7 @@ from registry_hooks.ledger.database import VERIFY_SECONDS, Database
 from registry_hooks.ledger.entry import Draft, Entry, entry_of, hash_of, row_of
 from registry_hooks.ledger.place import read_place
 from registry_hooks.ledger.tables import entries, generations, head
-from registry_hooks.ledger.upgrade import upgrade
+from registry_hooks.ledger.upgrade import is_made, upgrade
 from stagedoor.errors import LeaseLost, LedgerTampered, LedgerUnavailable
 
 PAGE: Final = 1000
@@ -129,9 +129,9 @@ def open_ledger(place: str | Path, clock: Callable[[], float] = time.time) -> Le
 def find_ledger(place: str | Path) -> Ledger:
     """Open a ledger that must be there already, and change nothing. Raises as `open_ledger`."""
     database = Database(read_place(place))
-    if database.file is not None and not database.file.is_file():
-        raise LedgerUnavailable("There is no ledger at that place. Name the state folder with --state, or the ledger itself.")
-    return Ledger(database)
+    if (database.file is None or database.file.is_file()) and is_made(database):
+        return Ledger(database)
+    raise LedgerUnavailable("There is no ledger at that place. Name the state folder with --state, or the ledger itself.")
 
 
 def _lock_head(connection: sa.Connection) -> chain.Mark:

@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from registry_hooks.ledger.database import LOCK_SECONDS, Database
-from registry_hooks.ledger.tables import REVISION, VERSION_TABLE
+from registry_hooks.ledger.tables import REVISION, VERSION_TABLE, entries
 from stagedoor.errors import ConfigurationError, LedgerUnavailable
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
@@ -24,11 +24,19 @@ def upgrade(database: Database) -> None:
     with database.reading() as connection:
         if _revision(connection) == REVISION:
             return
+    from alembic import command  # noqa: F401, PLC0415  before the lock: importing takes long, and others would wait for it
+
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
         if _revision(connection) != REVISION:  # another may have done it while this one waited
             _migrate(connection)
+
+
+def is_made(database: Database) -> bool:
+    """Whether a ledger is there, of whatever version. Raises LedgerUnavailable."""
+    with database.reading() as connection:
+        return sa.inspect(connection).has_table(entries.name)
 
 
 def _revision(connection: sa.Connection) -> str | None:
@@ -38,7 +46,7 @@ def _revision(connection: sa.Connection) -> str | None:
 
 
 def _migrate(connection: sa.Connection) -> None:
-    from alembic import command  # noqa: PLC0415  takes long to import, and is needed once in a ledger's life
+    from alembic import command  # noqa: PLC0415  needed once in a ledger's life
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
 

@@ -184,6 +184,22 @@ def test_a_lease_whose_file_was_removed_is_lost(files: Callable[[], FileLease], 
     assert other.held()
 
 
+def test_state_folders_with_one_ledger_have_one_lease(tmp_path: Path) -> None:
+    ledger = open_ledger(tmp_path / "shared.db")
+    one, other = (build_lease(Settings(), StatePaths(tmp_path / name), ledger) for name in ("one", "other"))
+    assert one.acquire()
+    assert not other.acquire()
+    one.release()
+
+
+def test_the_usual_lease_is_in_the_state_folder(tmp_path: Path) -> None:
+    paths = StatePaths(tmp_path)
+    lease = build_lease(Settings(), paths, open_ledger(paths.ledger))
+    lease.acquire()
+    assert paths.lease.is_file()
+    lease.release()
+
+
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "control").touch()
     with pytest.raises(ConfigurationError, match="STAGEDOOR_STATE_DIR"):
@@ -237,6 +253,20 @@ def test_a_session_that_stops_answering_is_given_up_in_time(
         assert time.monotonic() - begun < 5
     finally:
         os.kill(session, signal.SIGCONT)
+
+
+def test_a_transaction_that_gets_no_answer_is_given_up_in_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from registry_hooks.ledger import database
+
+    monkeypatch.setattr(database, "WORK_SECONDS", 0.5)
+    ledger = open_ledger(url)
+    with sa.create_engine(url, poolclass=sa.NullPool).connect() as other:
+        other.exec_driver_sql("SELECT seq FROM stagedoor_ledger_head FOR UPDATE")
+        begun = time.monotonic()
+        with pytest.raises(LedgerUnavailable):
+            ledger.append(draft(1), 0)
+        assert time.monotonic() - begun < 0.9 * database.LOCK_SECONDS  # the server would wait longer
+    assert ledger.append(draft(1), 0).seq == 1
 
 
 def test_leases_in_different_databases_are_different(advisory: AdvisoryLease, postgres: object) -> None:

@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry_hooks.ledger import Ledger, find_ledger, open_ledger
+from registry_hooks.ledger import Ledger, find_ledger, open_ledger, upgrade
 from registry_hooks.ledger.database import Database
 from registry_hooks.ledger.entry import GENESIS
 from registry_hooks.ledger.place import read_place
@@ -247,9 +247,28 @@ def test_a_ledger_shares_a_database_with_other_migrations(new_place: NewPlace) -
 
 def test_a_database_without_its_tables_is_unavailable(filled: Ledger, place: str | Path, tamper: Tamper) -> None:
     tamper(filled, "DROP TABLE stagedoor_ledger")
-    for use in (filled.latest, filled.verify, lambda: filled.append(draft(6), 2), find_ledger(place).verify):
-        with pytest.raises(LedgerUnavailable, match="ledger's"):
+    for use in (filled.latest, filled.verify, lambda: filled.append(draft(6), 2)):
+        with pytest.raises(LedgerUnavailable, match="The ledger's"):
             use()
+    with pytest.raises(LedgerUnavailable, match="no ledger"):
+        find_ledger(place)
+
+
+def test_a_schema_is_made_wholly_or_not_at_all(new_place: NewPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = new_place()
+
+    def broken(connection: sa.Connection) -> None:
+        migrate(connection)
+        raise OSError
+
+    migrate = upgrade._migrate  # noqa: SLF001  the step before the commit
+    with monkeypatch.context() as patch:
+        patch.setattr(upgrade, "_migrate", broken)
+        with pytest.raises(LedgerUnavailable):
+            open_ledger(place)
+    with Database(read_place(place)).reading() as connection:
+        assert sa.inspect(connection).get_table_names() == []
+    assert open_ledger(place).verify().sound
 
 
 def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
