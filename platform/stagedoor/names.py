@@ -31,6 +31,8 @@ TAG_SHA256: Final = "stagedoor.sha256"
 TAG_VERDICT: Final = "stagedoor.verdict"
 TAG_APPROVED: Final = "stagedoor.approved"
 TAG_SEMVER: Final = "semver"
+TAG_SIGNATURE: Final = "stagedoor.signature"
+"""An OpenSSF model signature (a Sigstore bundle as JSON), where it is not among the version's files."""
 
 # Headers in and out.
 HEADER_REQUEST_ID: Final = "X-Request-Id"

@@ -35,6 +35,16 @@ class Source(Registry, Protocol):
         """See RegistryWriter."""
 
 
+class Examining(Protocol):
+    """See Examiner, the real one."""
+
+    def examine(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """See Examiner."""
+
+    def close(self) -> None:
+        """See Examiner."""
+
+
 class Gatehouse:
     """Asks all gates about a version. Safe to call from several threads at once.
 
@@ -48,7 +58,7 @@ class Gatehouse:
         paths: StatePaths,
         *,
         gates: tuple[Gate, ...] | None = None,
-        examiner: Examiner | None = None,
+        examiner: Examining | None = None,
     ) -> None:
         self._registry = registry
         self._settings = settings
@@ -57,7 +67,7 @@ class Gatehouse:
         self._keys = paths.control / "keys"
         self._versions = Versions(paths.control / "versions", settings.disk_budget_mib * MIB // _SHARE_OF_DISK)
         self._records = Records(paths.control / "examinations")
-        self._examiner = examiner or Examiner(paths.control)
+        self._examiner: Examining = examiner or Examiner(paths.control / "examiner")  # where what models write harms nothing
         self._log = get_logger()
 
     def check(self, model: RegisteredModel, candidate: str, live: str | None, who: str) -> tuple[GateFinding, ...]:

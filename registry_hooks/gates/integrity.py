@@ -9,8 +9,6 @@ from registry_hooks.gates.case import Case, Result
 from registry_hooks.gates.wording import Words
 from stagedoor import names
 
-TAG_SIGNATURE: Final = f"{names.TAG_PREFIX}signature"
-"""Tag of a version: the OpenSSF model signature (a Sigstore bundle as JSON), where it is not among the files."""
 SIGNATURE_FILE: Final = "model.sig"
 MAX_SIGNATURE: Final = 16 * 1024 * 1024
 
@@ -76,7 +74,7 @@ class Signature:
             config.use_elliptic_key_verifier(public_key=key)
         else:
             config.use_sigstore_verifier(identity=words.values["identity"], oidc_issuer=words.values["issuer"])
-        return _verify(config, case.folder, case.candidate.tags.get(TAG_SIGNATURE), dict(words.values))
+        return _verify(config, case.folder, case.candidate.tags.get(names.TAG_SIGNATURE), dict(words.values))
 
 
 def _key(folder: Path | None, name: str) -> Path | None:
@@ -93,7 +91,8 @@ def _verify(config: Any, folder: Path, tag: str | None, by: dict[str, str]) -> R
             file.write_text(tag, "utf-8")
         if not file.is_file():
             return Result(
-                "fail", f"It has no signature. Sign its files as {SIGNATURE_FILE}, or put one into the tag {TAG_SIGNATURE}."
+                "fail",
+                f"It has no signature. Sign its files as {SIGNATURE_FILE}, or put one into the tag {names.TAG_SIGNATURE}.",
             )
         if file.stat().st_size > MAX_SIGNATURE:
             return Result("fail", "Its signature is larger than any signature. Sign its files again.")
