@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -174,6 +176,28 @@ def test_an_examiner_that_was_killed_is_started_again_and_ends_when_told(make_on
     finally:
         examiner.close()
     assert not Path(f"/proc/{second}").exists()
+
+
+def test_no_examiner_outlives_a_controller_that_was_killed(make_onnx: Make, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from registry_hooks.gates.examiner import Examiner;"
+        "examiner = Examiner(Path(sys.argv[1]));"
+        "examiner.examine({'folder': sys.argv[2], 'timeout': 60, 'memory': 512});"
+        "print(examiner.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(make_onnx())],
+        capture_output=True,
+        timeout=200,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL
+    process = Path(f"/proc/{int(killed.stdout)}/stat")
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.exists() and process.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+        time.sleep(0.05)
+    assert not process.exists() or process.read_text().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 def test_a_state_folder_that_cannot_be_written_is_an_error(gates: Any, make_onnx: Make) -> None:
