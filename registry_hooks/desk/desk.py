@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from registry_hooks.desk.ports import Json
 from registry_hooks.desk.reading import Reading
-from registry_hooks.desk.standing import Standing, against_promotion, promoters_of, standing
+from registry_hooks.desk.standing import Standing, against_promotion, just_ended, promoters_of, standing
 from registry_hooks.desk.targets import version_for
 from stagedoor import names
 from stagedoor.domain.intent import Author, ModelVersion, RegisteredModel
@@ -92,13 +92,15 @@ class Desk(Reading):
     def rollback(self, name: str, *, who: str, to: str | None = None) -> Json:
         """Go back to `to` (a version, or what its tag `semver` says); by default ends the rollout, else to the live one before.
 
-        Raises ModelNotFound where no version is called so.
+        Raises ModelNotFound where no version is called so, and Conflict without `to` where a version has only just been taken
+        back: whoever asks then most likely means that one.
         """
         model, now = self._look(name)
         target = now.stable if to is None and now.under_way is not None else None
         if to is not None:
             target = version_for(self._registry, model, to, self._lives(name))
         if to is None and target is None and now.under_way is None:
+            _refuse(just_ended(self._board.read().get(name), self._clock()))
             target = next((version for version in self._lives(name) if version != now.stable), None)
             if target is None:
                 raise Conflict("The ledger knows no version of this model that was live before. Name one with --to.")

@@ -10,6 +10,10 @@ from stagedoor.domain.intent import Author, RegisteredModel
 UNDER_WAY: Final = frozenset({"gating", "canary", "shadow", "rolling", "baking", "paused", "held", "frozen", "drill"})
 """Phases in which a candidate is on its way."""
 
+TAKEN_BACK: Final = frozenset({"rolled_back", "aborted", "returned"})
+JUST_SECONDS: Final = 60.0
+"""After a version was taken back, so long a further step back has to name its goal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -62,6 +66,17 @@ def against_promotion(now: Standing, version: str, strategy: str | None, tag: st
     if other == version and strategy is not None and strategy != tag:
         return f"Version {version} is already on its way with another strategy. Abort it first, or leave the strategy out."
     return None
+
+
+def just_ended(shown: Mapping[str, Any] | None, now: float) -> str | None:
+    """Why going back further would hardly be meant now, in a sentence; None if it may be."""
+    last = (shown or {}).get("last") or {}
+    if last.get("outcome") not in TAKEN_BACK or now - float(last.get("at") or 0.0) > JUST_SECONDS:
+        return None
+    return (
+        f"A rollout ended so only a moment ago, and version {(shown or {}).get('stable')} is live. "
+        "To go back further, name the version with --to."
+    )
 
 
 def promoters_of(model: RegisteredModel, shown: Mapping[str, Any] | None, version: str) -> frozenset[str]:

@@ -183,6 +183,20 @@ def test_rolling_back_returns_to_the_version_that_was_live_before(controller: Co
     assert champion(controller) == "2"
 
 
+@pytest.mark.parametrize("outcome", ["rolled_back", "aborted", "returned"])
+def test_rolling_back_what_was_taken_back_a_moment_ago_goes_no_further(controller: Controller, outcome: str) -> None:
+    controller.decide("2", 1.0)
+    controller.decide("1", 2.0)
+    last = {"outcome": outcome, "version": "3", "reason": "", "at": time.time() - 30, "epoch": 3}
+    controller.show(last=last)
+    with pytest.raises(Conflict, match="--to"):
+        controller.desk.rollback("fraud", who="bob")
+    assert champion(controller) == "1"
+    controller.show(last=last | {"at": time.time() - 90})
+    controller.desk.rollback("fraud", who="bob")
+    assert champion(controller) == "2"
+
+
 def test_rolling_back_without_a_past_says_how_to_name_one(controller: Controller) -> None:
     controller.decide("1", 1.0)
     with pytest.raises(Conflict, match="--to"):

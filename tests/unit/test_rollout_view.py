@@ -198,7 +198,8 @@ def test_why_knows_requests_that_no_split_decided() -> None:
     assert explain({"version": "8", "arm": "champion"}, None) == "Version 8 answered, as champion."
     assert explain({"outcome": "client_error", "code": "schema_mismatch"}, None) == "No version answered: schema_mismatch."
     line = json.loads('{"version": "7", "arm": "champion", "shielded_from": "8"}')
-    assert "Version 8 failed first" in explain(line, None)
+    assert explain(line, None) == "Version 8 failed, and version 7 answered in its place."
+    assert explain(line | {"bucket": 3}, ROUTE).startswith("Bucket 3 lies in 0 to 499, which is a's. Version 8 failed")
 
 
 def test_a_drill_is_told_in_words() -> None:

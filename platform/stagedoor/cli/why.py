@@ -77,15 +77,17 @@ def explain(line: Json, route: Json | None) -> str:
     version, arm, bucket = line.get("version"), line.get("arm"), line.get("bucket")
     if version is None:
         return f"No version answered: {line.get('code') or line.get('outcome') or 'it was refused'}."
-    shielded = line.get("shielded_from") or line.get("shielded")
-    tail = f" Version {shielded} failed first, and this one answered in its place." if shielded else ""
-    if route is None or bucket is None or len(route["arms"]) == 1:
-        return f"Version {version} answered, as {arm or 'asked for'}.{tail}"
-    edges = _edges(route)
-    for name, low, high in edges:
-        if low <= bucket < high:
-            return f"Bucket {bucket} lies in {low} to {high - 1}, which is {name}'s. Version {version} answered.{tail}"
-    return f"Version {version} answered, as {arm}.{tail}"
+    shielded = line.get("shielded_from")
+    answered = (
+        f"Version {shielded} failed, and version {version} answered in its place."
+        if shielded
+        else f"Version {version} answered."
+    )
+    if route is not None and bucket is not None and len(route["arms"]) > 1:
+        for name, low, high in _edges(route):
+            if low <= bucket < high:
+                return f"Bucket {bucket} lies in {low} to {high - 1}, which is {name}'s. {answered}"
+    return answered if shielded else f"Version {version} answered, as {arm or 'asked for'}."
 
 
 def _edges(route: Json) -> list[tuple[str, int, int]]:
