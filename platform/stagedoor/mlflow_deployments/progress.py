@@ -16,11 +16,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`going` on, `done`, or `failed`; `text` is one line for people. `share` is the candidate's part of traffic, 0 to 1."""
+    """`going` on, `done`, or `failed`; `text` is one line for people. `share` is the candidate's part of traffic, 0 to 1.
+
+    `stage` changes less often than the text: with the phase and the share, not with each request.
+    """
 
     state: Literal["going", "done", "failed"]
     text: str
     share: float = 0.0
+    stage: str = ""
 
 
 def of_promotion(row: Row, version: str, asked_at: float, looks: int) -> Progress:
@@ -67,24 +71,26 @@ def _under_way(row: Row, version: str, looks: int) -> Progress:
             return Progress("going", "Waiting for the controller to look.")
         return Progress("failed", f"Version {candidate} is on its way instead of {version}: somebody else has promoted it.")
     weight = (row.get("weight") or 0) / 10_000
-    text = f"Version {version}: {phase}{f' at {weight:.2%} of the traffic' if weight else ''}."
-    waiting = _waiting(row)
-    return Progress("going", f"{text} {waiting}".strip(), weight)
+    stage = f"Version {version}: {phase}{f' at {weight:.2%} of the traffic' if weight else ''}."
+    return Progress("going", f"{stage} {_waiting(row)}".strip(), weight, stage)
 
 
 def _waiting(row: Row) -> str:
-    found = row.get("waiting_for")
+    found = str(row.get("waiting_for") or "").rstrip(".")
     return f"Waiting for {found}." if found else ""
 
 
 def _ending(row: Row, last: Row) -> str:
     outcome = str(last.get("outcome", "ended")).replace("_", " ")
+    reason = str(last.get("reason") or "")
     failed = [
         f"Gate {gate.get('gate')}: {gate.get('outcome')}, {gate.get('reason')}"
         for gate in row.get("gates") or ()
-        if gate.get("outcome") in {"fail", "error"} and last.get("outcome") == "refused"
+        if gate.get("outcome") in {"fail", "error"}
+        and last.get("outcome") == "refused"
+        and str(gate.get("reason")) not in reason
     ]
-    return "\n".join([f"Version {last.get('version')} was {outcome}: {last.get('reason')}", *failed])
+    return "\n".join([f"Version {last.get('version')} was {outcome}: {reason}", *failed])
 
 
 def _standstill(row: Row, version: str) -> str:

@@ -20,6 +20,8 @@ from stagedoor.mlflow_deployments.progress import Progress
 from stagedoor.mlflow_deployments.wishes import Patience
 
 POLL_SECONDS: Final = 0.5
+LINE_SECONDS: Final = 15.0
+"""Between two lines of one stage in a log."""
 SILENCE_SECONDS: Final = 60.0
 """How long the controller may be away (a restart, a deploy) before waiting for it ends."""
 
@@ -82,14 +84,18 @@ def _shown(name: str) -> Iterator[Show]:
 
 
 class _Lines:
-    """A line whenever it changes."""
+    """A line at once when a new stage begins; numbers that change with each request now and then."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said = ""
+        self._said = Progress("going", "")
+        self._quiet_until = 0.0
 
     def __call__(self, progress: Progress) -> None:
-        if progress.text != self._said and progress.state != "failed":  # a failure is told by its exception
-            self._said = progress.text
+        said, self_told = self._said, progress.state == "failed"  # a failure is told by its exception
+        due = (progress.state, progress.stage) != (said.state, said.stage) or time.monotonic() >= self._quiet_until
+        if due and progress.text != said.text and not self_told:
+            self._said = progress
+            self._quiet_until = time.monotonic() + LINE_SECONDS
             with suppress(OSError):
                 self._console.print(progress.text, markup=False, soft_wrap=True)

@@ -55,6 +55,17 @@ def test_create_raises_with_the_reason_and_the_gate_that_failed(stage: Any) -> N
     assert caught.value.exit_code == 3
 
 
+def test_a_log_gets_a_line_for_each_stage_and_not_for_each_request(stage: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    seen = [row("canary", candidate="8", weight=500, waiting_for=f"proof: {n} of 100 so far.") for n in range(20)]
+    stage.tell(*seen, row("canary", candidate="8", weight=2500), row(stable="8"))
+    _client(stage).create_deployment("fraud", "models:/fraud/8")
+    assert capsys.readouterr().err.splitlines() == [
+        "Version 8: canary at 5.00% of the traffic. Waiting for proof: 0 of 100 so far.",
+        "Version 8: canary at 25.00% of the traffic.",
+        "Version 8 is live.",
+    ]
+
+
 def test_a_rollback_is_a_failure_and_one_long_ago_is_not(stage: Any) -> None:
     old = _ended("rolled_back", "8", "an old story", at=NOW - 50)
     stage.tell(row(last=old), row("canary", candidate="8", last=old), row(last=_ended("rolled_back", "8", "e-value 31")))
