@@ -59,7 +59,7 @@ class Books:
     def _settle(self, attempt: Attempt, outcome: str, error: Exception) -> None:
         """Count an attempt that is not the last one of its request; the log line comes with that one."""
         counted = _settled(attempt, outcome)
-        took = _took(attempt, time.perf_counter())
+        took = time.perf_counter() - attempt.began if attempt.began else 0.0
         code, choice, epoch = blame.code_of(error), attempt.choice, _label(attempt)
         self._recorder.add(Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False))
 
@@ -69,16 +69,19 @@ class Books:
         record = Record(exchange.request_id, exchange.at, status, now - exchange.started, outcome, counted)
         if attempt is not None:
             record.choice = attempt.choice
-            record.epoch = _label(attempt)
-            record.took = _took(attempt, now)
-            record.rows = attempt.decoded.inputs.rows if attempt.decoded is not None else None
+            if attempt.choice.trial is not None:
+                record.epoch = _label(attempt)
+            if attempt.decoded is not None:
+                record.rows = attempt.decoded.inputs.rows
+                record.took = now - attempt.began
         if error is not None:
             record.code = blame.code_of(error)
             record.cause = blame.cause_of(error)
-        if exchange.principal is not None:
-            record.subject = exchange.principal.subject
-        if exchange.target is not None:
-            record.protocol = exchange.target.codec
+        principal, target = exchange.principal, exchange.target
+        if principal is not None:
+            record.subject = principal.subject
+        if target is not None:
+            record.protocol = target.codec
         record.trace_id = trace_id_from(exchange.head.headers.get("traceparent"))
         if exchange.shielded is not None:
             record.shielded = _told(exchange.shielded)
@@ -96,10 +99,6 @@ def _settled(attempt: Attempt, outcome: str) -> str:
 def _label(attempt: Attempt) -> str:
     trial = attempt.choice.trial
     return trial.epoch if trial is not None and attempt.assigned else ""
-
-
-def _took(attempt: Attempt, now: float) -> float:
-    return now - attempt.began if attempt.began else 0.0
 
 
 def _told(shielded: Shielded) -> FailedAttempt:

@@ -66,7 +66,8 @@ class Attempt:
             if self.outcome is not None:
                 return False
             self.assigned = True
-        self._count()
+        choice = self.choice
+        metrics.assigned(choice.model, choice.version, choice.arm, choice.trial.epoch if choice.trial else "").inc()
         return True
 
     def settle(self, outcome: str) -> str:
@@ -80,12 +81,8 @@ class Attempt:
         """Count it as assigned if it was not: for what the version has to answer for without having been run."""
         if not self.assigned:
             self.assigned = True
-            self._count()
-
-    def _count(self) -> None:
-        choice = self.choice
-        trial = choice.trial
-        metrics.assigned(choice.model, choice.version, choice.arm, trial.epoch if trial is not None else "").inc()
+            choice = self.choice
+            metrics.assigned(choice.model, choice.version, choice.arm, choice.trial.epoch if choice.trial else "").inc()
 
 
 class Shielded(NamedTuple):

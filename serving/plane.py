@@ -120,7 +120,7 @@ class Plane:
         headers_out = (
             ("Content-Type", encoded.content_type),
             *encoded.headers,
-            *_named(exchange, attempt),
+            *(choice.headers if exchange.shielded is None else _named(exchange, attempt)),
             (names.HEADER_REQUEST_ID, exchange.request_id),
         )
         return Reply(200, headers_out, encoded.body)

@@ -89,8 +89,9 @@ def choose(view: View, ref: ModelRef, asker: Asker) -> Choice:
 
 
 def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> Choice:
-    stable = route.stable
-    if len(route.arms) == 1 and not route.watched and route.mirror is None:
+    arms = route.arms
+    stable = arms[0]
+    if len(arms) == 1 and not route.watched and route.mirror is None:
         loaded = live.loaded.get(stable.version)
         return Choice(live.entry.name, stable.version, stable.name, route.epoch, None, "only arm", loaded)
     kept = _kept_from_split(route, asker, stale=stale)

@@ -23,7 +23,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 
-from serving.snapshot_file import write_snapshot
+from serving.snapshot_file import Heartbeat, write_heartbeat, write_snapshot
 from serving.store import Store
 from stagedoor.auth import issue_token
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
@@ -44,7 +44,7 @@ SERVERS = {
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> StatePaths:
-    """A state folder with five models in it, as a resolver would have left it."""
+    """A state folder with models in it, as a resolver would have left it."""
     paths = StatePaths(tmp_path_factory.mktemp("house"))
     store = Store(paths.store, 10**9)
     digests = _save_models(tmp_path_factory.mktemp("saved"), store)
@@ -60,8 +60,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> StatePaths:
             "sticky", {"1": digests["cancer"], "2": digests["cancer2"]}, Route(3, two, salt, Sticky("header", "X-User-Id"))
         ),
     }
+    for name, stable, candidate in (("guarded", "calm", "moody"), ("guarded-quick", "absolute", "root")):
+        models[name] = _entry(name, {"1": digests[stable], "2": digests[candidate]}, _on_trial(mirror=None))
+    models["mirrored"] = _entry("mirrored", {"1": digests["absolute"], "2": digests["root"]}, _on_trial(arms=one, mirror="2"))
     write_snapshot(paths.snapshot, Snapshot(3, models))
+    write_heartbeat(paths.heartbeat, Heartbeat(time.time(), time.time(), None, 0.01, len(models), 1))
     return paths
+
+
+def _on_trial(**changes: Any) -> Route:
+    """A route of a controller that sends nearly everything to the candidate."""
+    arms = (Arm("champion", "1", 1), Arm("candidate", "2", 9_999))
+    return Route(**({"epoch": 3, "arms": arms, "salt": b"s" * 16, "issued": True, "watched": True, "shield": True} | changes))
 
 
 def _entry(name: str, digests: dict[str, str], route: Route) -> ModelEntry:
@@ -91,8 +101,20 @@ def _save_models(folder: Path, store: Store) -> dict[str, str]:
         onnx = to_onnx(fitted, pixels[:1], options={"zipmap": False})
         mlflow.onnx.save_model(onnx, folder / "digits", signature=mlflow.models.infer_signature(pixels[:2]))
         amounts = ModelSignature(Schema([ColSpec("double", "amount"), ColSpec("long", "count", required=False)]))
-        mlflow.pyfunc.save_model(folder / "moody", python_model=str(HERE / "models" / "moody.py"), signature=amounts)
+        for name in ("moody", "calm"):
+            mlflow.pyfunc.save_model(folder / name, python_model=str(HERE / "models" / f"{name}.py"), signature=amounts)
+        for name, operation in (("absolute", "Abs"), ("root", "Sqrt")):
+            mlflow.onnx.save_model(_one_operation(operation), folder / name)
     return {path.name: store.ingest(_copier(path)) for path in sorted(folder.iterdir())}
+
+
+def _one_operation(operation: str) -> Any:
+    import onnx
+    from onnx import TensorProto, helper
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "XY"]
+    graph = helper.make_graph([helper.make_node(operation, ["X"], ["Y"])], operation, ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
 
 
 def _copier(path: Path) -> Any:
@@ -235,6 +257,7 @@ def gateway(request: pytest.FixtureRequest, house: StatePaths, tmp_path_factory:
         "STAGEDOOR_PREDICT_TIMEOUT_SECONDS": "2",
         "STAGEDOOR_LOAD_WAIT_SECONDS": "1",
         "STAGEDOOR_DEFAULT_MODEL": "cancer",
+        "STAGEDOOR_STALE_AFTER_SECONDS": "3600",
     }
     command = [
         sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "--bind", f"127.0.0.1:{port}",
