@@ -156,13 +156,17 @@ class Controller:
             self._log.warning("evidence_missing", why=str(error))
             return getattr(error, "partial", None), False
 
-    def _findings(self, state: State, evidence: Mapping[str, Mapping[int, Evidence]] | None, *, complete: bool) -> Findings:
+    def _findings(
+        self, intent: Intent, state: State, evidence: Mapping[str, Mapping[int, Evidence]] | None, *, complete: bool
+    ) -> Findings:
         rollout = state.rollout
+        # What is slow is settled when traffic begins.
+        begins = rollout.phase == "gating" if rollout is not None else intent.drill is not None
         return Findings(
             self._keeper.findings(state.model),
             evidence.get(state.model, {}) if evidence is not None else None,
             complete,
-            self._p99(state) if rollout is not None and rollout.phase == "gating" else None,
+            self._p99(state) if begins else None,
             self._parts.nodes(state.model) if rollout is not None and rollout.strategy.kind == "rolling" else (),
         )
 
@@ -188,7 +192,7 @@ class Controller:
         settings = self._parts.settings
         intent = read_intent(model, settings.rollout)
         state = states.get(model.name, State(model.name)).of_model_born(model.created_at)
-        findings = self._findings(state, evidence, complete=complete)
+        findings = self._findings(intent, state, evidence, complete=complete)
         made = plan(intent, state, findings, now, settings.rollback_window_seconds)
         problems: tuple[str, ...] = ()
         try:

@@ -452,6 +452,18 @@ def test_a_drill_ends_with_the_fault_found_and_nothing_else_changed() -> None:
     assert world.states[-1].route.drill is None  # type: ignore[union-attr]
 
 
+def test_a_drill_finds_slow_answers_too() -> None:
+    world = World(GOOD)
+    drill = f'{{"fault": "latency", "rate": 0.5, "cohort": "c1", "until": {world.now + 60}, "by": "root"}}'
+    world.registry.set_tag(MODEL, names.TAG_DRILL, drill)
+    world.turn()
+    state = world.states[-1]
+    assert state.route is not None
+    assert state.route.slow_seconds == pytest.approx(0.25)
+    assert state.rollout is not None
+    assert state.rollout.base.slow is not None
+
+
 def test_the_alias_of_a_deleted_version_leaves_what_is_live_alone() -> None:
     world = World(GOOD)
     world.registry.delete_alias(MODEL, names.CHAMPION)

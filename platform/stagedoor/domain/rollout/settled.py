@@ -1,8 +1,10 @@
 """Decisions while no rollout is under way: begin one, return at once, split by hand, or leave things as they are."""
 
 from dataclasses import replace
+from typing import Final
 
 from stagedoor import names
+from stagedoor.domain.judge import BaseRates
 from stagedoor.domain.rollout.findings import reasons, worst
 from stagedoor.domain.rollout.intent import UNKNOWN_AUTHOR
 from stagedoor.domain.rollout.outlook import Outlook
@@ -10,6 +12,10 @@ from stagedoor.domain.rollout.routes import ended, routed
 from stagedoor.domain.rollout.situation import Situation
 from stagedoor.domain.rollout.state import KEPT, Last, Rollout
 from stagedoor.domain.rollout.steps import CheckGates, Decision
+
+DRILL_BASE: Final = BaseRates(0.01, 0.01)
+DRILL_SLOW_SECONDS: Final = 0.25
+"""What a drill calls slow where too few requests came to know the live version's 99th percentile."""
 
 
 def adopt(at: Situation) -> Decision | None:
@@ -176,6 +182,7 @@ def _drill(at: Situation) -> Decision | None:
         return None
     if drill.until <= now:
         return Decision("drill_ended", replace(state, drilled=drill.cohort), "It was over before it began.", intent.drill_by)
+    slow = at.findings.stable_p99 if at.findings.stable_p99 is not None else DRILL_SLOW_SECONDS
     text = "canary steps=50 outcomes=0 interval=0s"
     rollout = Rollout(
         candidate=state.stable,
@@ -185,6 +192,8 @@ def _drill(at: Situation) -> Decision | None:
         started_at=now,
         phase="drill",
         step_at=now,
+        base=DRILL_BASE,
+        slow_seconds=slow,
         drill=drill,
     )
     reason = f"Drill: a share {drill.rate:g} of the cohort's requests to the candidate suffers the fault {drill.fault}."
