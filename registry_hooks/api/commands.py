@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from registry_hooks.api import schemas
+from registry_hooks.api import wishes
 from registry_hooks.api.access import admin, promoter, services
 from registry_hooks.api.answers import json_answer
 from registry_hooks.api.bodies import body
@@ -19,7 +19,7 @@ views = Blueprint("commands", __name__, url_prefix="/v1/models/<model>")
 def promote(model: str) -> Response:
     """Promote a version, or, without one, end the running rollout now."""
     who = promoter(model).subject
-    wish = body(schemas.Promote)
+    wish = body(wishes.Promote)
     desk = services().desk
     if "version" in wish:
         alias = wish.get("alias", names.CHAMPION)
@@ -33,7 +33,7 @@ def promote(model: str) -> Response:
 def pause(model: str) -> Response:
     """Stay at this step."""
     who = promoter(model).subject
-    body(schemas.Nothing)
+    body(wishes.Nothing)
     return _taken(services().desk.pause(model, who=who))
 
 
@@ -41,7 +41,7 @@ def pause(model: str) -> Response:
 def resume(model: str) -> Response:
     """Go on."""
     who = promoter(model).subject
-    body(schemas.Nothing)
+    body(wishes.Nothing)
     return _taken(services().desk.resume(model, who=who))
 
 
@@ -49,7 +49,7 @@ def resume(model: str) -> Response:
 def abort(model: str) -> Response:
     """End the running rollout; what is live stays live."""
     who = promoter(model).subject
-    body(schemas.Nothing)
+    body(wishes.Nothing)
     return _taken(services().desk.abort(model, who=who))
 
 
@@ -57,7 +57,7 @@ def abort(model: str) -> Response:
 def withdraw(model: str) -> Response:
     """Take the model out of service."""
     who = promoter(model).subject
-    body(schemas.Nothing)
+    body(wishes.Nothing)
     return _taken(services().desk.withdraw(model, who=who))
 
 
@@ -65,7 +65,7 @@ def withdraw(model: str) -> Response:
 def rollback(model: str) -> Response:
     """Go back to an earlier version."""
     who = promoter(model).subject
-    wish = body(schemas.Rollback)
+    wish = body(wishes.Rollback)
     return _taken(services().desk.rollback(model, who=who, to=wish.get("to")))
 
 
@@ -73,7 +73,7 @@ def rollback(model: str) -> Response:
 def traffic(model: str) -> Response:
     """Split the traffic by hand, or end that."""
     who = promoter(model).subject
-    wish = body(schemas.Traffic)
+    wish = body(wishes.Traffic)
     return _taken(services().desk.traffic(model, wish["policy"], who=who, sticky=wish.get("sticky", KEEP)))
 
 
@@ -81,14 +81,14 @@ def traffic(model: str) -> Response:
 def approve(model: str) -> Response:
     """Approve a version as a second person."""
     who = promoter(model).subject
-    return _taken(services().desk.approve(model, body(schemas.Approve)["version"], who=who))
+    return _taken(services().desk.approve(model, body(wishes.Approve)["version"], who=who))
 
 
 @views.post("/drill")
 def drill(model: str) -> Response:
     """Put a fault into the candidate, for a test cohort alone."""
     who = admin(model).subject
-    wish = body(schemas.Drill)
+    wish = body(wishes.Drill)
     return _taken(services().desk.drill(model, wish["fault"], wish["rate"], seconds=wish["seconds"], who=who))
 
 
@@ -96,7 +96,7 @@ def drill(model: str) -> Response:
 def end_drill(model: str) -> Response:
     """End the drill."""
     who = admin(model).subject
-    body(schemas.Nothing)
+    body(wishes.Nothing)
     return _taken(services().desk.end_drill(model, who=who))
 
 

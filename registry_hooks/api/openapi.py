@@ -8,7 +8,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
-from registry_hooks.api import schemas
+from registry_hooks.api import schemas, wishes
 from stagedoor import __version__
 from stagedoor.problems import MEDIA_TYPE
 
@@ -75,15 +75,15 @@ OPERATIONS: Final = (
         statuses=(400, 404, 409, 502, 503),
     ),
     Operation("get", "/v1/ledger/verify", QUESTIONS, "Verify the ledger (viewer)", schemas.Verification, statuses=(503,)),
-    _command("promote", "Promote a version, or end the running rollout now (promoter)", schemas.Promote),
-    _command("pause", "Stay at this step (promoter)", schemas.Nothing),
-    _command("resume", "Go on (promoter)", schemas.Nothing),
-    _command("abort", "End the running rollout (promoter)", schemas.Nothing),
-    _command("rollback", "Go back to an earlier version (promoter)", schemas.Rollback),
-    _command("withdraw", "Take the model out of service (promoter)", schemas.Nothing),
-    _command("traffic", "Split the traffic by hand (promoter)", schemas.Traffic),
-    _command("approve", "Approve a version as a second person (promoter)", schemas.Approve),
-    _command("drill", "Put a fault into the candidate for a test cohort (admin)", schemas.Drill, schemas.Drilled),
+    _command("promote", "Promote a version, or end the running rollout now (promoter)", wishes.Promote),
+    _command("pause", "Stay at this step (promoter)", wishes.Nothing),
+    _command("resume", "Go on (promoter)", wishes.Nothing),
+    _command("abort", "End the running rollout (promoter)", wishes.Nothing),
+    _command("rollback", "Go back to an earlier version (promoter)", wishes.Rollback),
+    _command("withdraw", "Take the model out of service (promoter)", wishes.Nothing),
+    _command("traffic", "Split the traffic by hand (promoter)", wishes.Traffic),
+    _command("approve", "Approve a version as a second person (promoter)", wishes.Approve),
+    _command("drill", "Put a fault into the candidate for a test cohort (admin)", wishes.Drill, schemas.Drilled),
     Operation("delete", f"{_MODEL}/drill", COMMANDS, "End the drill (admin)", schemas.Asked, statuses=_REFUSALS, status=202),
     Operation("get", "/livez", MACHINE, "Does the process answer?", schemas.State, needs_token=False),
     Operation("get", "/readyz", MACHINE, "Does the controller decide?", schemas.State, needs_token=False),

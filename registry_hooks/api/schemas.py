@@ -1,92 +1,10 @@
-"""Bodies in and out. Those that come in are checked against these; the OpenAPI document is made of all."""
+"""Answers, as the OpenAPI document describes them; tests hold the real ones against these."""
 
-from typing import Any, Final
+from typing import Final
 
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import Schema, fields, validate
 
-from registry_hooks.desk.desk import MAX_DRILL_SECONDS
-from stagedoor.domain.refs import check_alias, check_version
-from stagedoor.errors import MalformedName
-
-
-def _version(value: str) -> None:
-    try:
-        check_version(value)
-    except MalformedName as error:
-        raise ValidationError(str(error)) from error
-
-
-def _alias(value: str) -> None:
-    try:
-        check_alias(value)
-    except MalformedName as error:
-        raise ValidationError(str(error)) from error
-
-
-def _said(description: str) -> Any:  # noqa: ANN401  marshmallow's own options
-    return {"metadata": {"description": description}}
-
-
-class Nothing(Schema):
-    """A command without settings."""
-
-
-class Promote(Schema):
-    """Which version, and how. Without a version: end the running rollout by promoting its version now."""
-
-    version = fields.String(validate=_version, **_said("The version's number."))
-    alias = fields.String(validate=_alias, **_said("The alias to move; champion if absent."))
-    strategy = fields.String(
-        validate=validate.Length(1, 1000), **_said("As the tag stagedoor.rollout, for instance canary steps=5,25,100.")
-    )
-
-
-class Rollback(Schema):
-    """Where to."""
-
-    to = fields.String(
-        validate=validate.Length(1, 256),
-        **_said("A version's number, or what its tag semver says. By default the version that was live before."),
-    )
-
-
-class Traffic(Schema):
-    """A split by hand."""
-
-    policy = fields.String(
-        required=True,
-        allow_none=True,
-        validate=validate.Length(1, 1000),
-        **_said("Shares by alias, as in champion=90,challenger=10; null ends the split."),
-    )
-    sticky = fields.String(
-        allow_none=True,
-        validate=validate.Length(1, 256),
-        **_said("Where the unit comes from, as in header:X-User-Id; null: each request by itself; absent: as it is."),
-    )
-
-
-class Approve(Schema):
-    """Which version."""
-
-    version = fields.String(required=True, validate=_version, **_said("The version's number."))
-
-
-class Drill(Schema):
-    """A fault for a test cohort."""
-
-    fault = fields.String(required=True, validate=validate.OneOf(["error", "latency", "nan"]), **_said("What goes wrong."))
-    rate = fields.Float(
-        required=True,
-        validate=validate.Range(0, 1, min_inclusive=False),
-        **_said("Share of the cohort's requests to the candidate that suffer it."),
-    )
-    seconds = fields.Float(
-        load_default=60.0,
-        validate=validate.Range(1, MAX_DRILL_SECONDS),
-        **_said("The drill ends by itself after this time."),
-    )
-
+from registry_hooks.api.fields import said
 
 PHASES: Final = (
     "idle",
@@ -108,7 +26,7 @@ class Judged(Schema):
 
     kind = fields.String(validate=validate.OneOf(["promote", "roll_back", "hold", "freeze"]))
     reason = fields.String()
-    numbers = fields.Dict(keys=fields.String(), values=fields.Float(), **_said("e-values and counts by name."))
+    numbers = fields.Dict(keys=fields.String(), values=fields.Float(), **said("e-values and counts by name."))
 
 
 class Gate(Schema):
@@ -123,10 +41,10 @@ class Gate(Schema):
 class Last(Schema):
     """How the last rollout ended."""
 
-    outcome = fields.String(**_said("promoted, rolled_back, refused, aborted, returned or drilled."))
+    outcome = fields.String(**said("promoted, rolled_back, refused, aborted, returned or drilled."))
     version = fields.String()
     reason = fields.String()
-    at = fields.Float(**_said("Seconds since 1970."))
+    at = fields.Float(**said("Seconds since 1970."))
     epoch = fields.Integer()
 
 
@@ -134,18 +52,19 @@ class Model(Schema):
     """One model as the controller sees it."""
 
     model = fields.String(required=True)
-    stable = fields.String(required=True, allow_none=True, **_said("The version that is live."))
+    stable = fields.String(required=True, allow_none=True, **said("The version that is live."))
     phase = fields.String(required=True, validate=validate.OneOf(PHASES))
-    candidate = fields.String(allow_none=True, **_said("The version on its way."))
+    candidate = fields.String(allow_none=True, **said("The version on its way."))
     strategy = fields.String(allow_none=True)
-    step = fields.Integer(allow_none=True, **_said("Index into steps."))
-    steps = fields.List(fields.Integer(), **_said("The candidate's shares in basis points."))
-    weight = fields.Integer(allow_none=True, **_said("The candidate's share now, in basis points."))
+    step = fields.Integer(allow_none=True, **said("Index into steps."))
+    steps = fields.List(fields.Integer(), **said("The candidate's shares in basis points."))
+    weight = fields.Integer(allow_none=True, **said("The candidate's share now, in basis points."))
     epoch = fields.Integer(allow_none=True)
-    who = fields.String(allow_none=True, **_said("Who asked for it."))
+    who = fields.String(allow_none=True, **said("Who asked for it."))
     started_at = fields.Float(allow_none=True)
     waiting_for = fields.String(allow_none=True)
     verdict = fields.Nested(Judged, allow_none=True)
+    rules = fields.Dict(allow_none=True, **said("alpha, beta and delta: an e-value counts at one over alpha or beta."))
     gates = fields.List(fields.Nested(Gate))
     last = fields.Nested(Last, allow_none=True)
     problems = fields.List(fields.String())
@@ -155,14 +74,14 @@ class Model(Schema):
 class Asked(Model):
     """The model as it was when the command had been taken down."""
 
-    asked_at = fields.Float(required=True, **_said("What the controller decides on it carries a later time."))
-    target = fields.String(allow_none=True, **_said("The version that is to be live."))
+    asked_at = fields.Float(required=True, **said("What the controller decides on it carries a later time."))
+    target = fields.String(allow_none=True, **said("The version that is to be live."))
 
 
 class Drilled(Asked):
     """The same, and the cohort."""
 
-    cohort = fields.String(required=True, **_said("Send it as X-Stagedoor-Cohort to take part."))
+    cohort = fields.String(required=True, **said("Send it as X-Stagedoor-Cohort to take part."))
     fault = fields.String(required=True)
     rate = fields.Float(required=True)
     until = fields.Float(required=True)
@@ -172,7 +91,7 @@ class Models(Schema):
     """All models that the token may see."""
 
     models = fields.List(fields.Nested(Model), required=True)
-    missing = fields.List(fields.String(), required=True, **_said("What the controller itself waits for."))
+    missing = fields.List(fields.String(), required=True, **said("What the controller itself waits for."))
 
 
 class Entry(Schema):
@@ -185,7 +104,7 @@ class Entry(Schema):
     who = fields.String()
     from_version = fields.String(allow_none=True)
     to_version = fields.String(allow_none=True)
-    live = fields.String(allow_none=True, **_said("The version that was live after it."))
+    live = fields.String(allow_none=True, **said("The version that was live after it."))
     epoch = fields.Integer()
     reason = fields.String()
     evidence = fields.Dict()
@@ -225,7 +144,7 @@ class Route(Schema):
     model = fields.String(required=True)
     epoch = fields.Integer(required=True)
     arms = fields.List(fields.Nested(Arm), required=True)
-    salt = fields.String(required=True, **_said("Key of the hash, hexadecimal."))
+    salt = fields.String(required=True, **said("Key of the hash, hexadecimal."))
     sticky = fields.String(allow_none=True)
     reason = fields.String()
     by = fields.String()
@@ -244,10 +163,10 @@ class Verification(Schema):
     """What a walk along the ledger's chain found."""
 
     sound = fields.Boolean(required=True)
-    rows = fields.Integer(required=True, **_said("Sound rows."))
-    first_bad = fields.Integer(required=True, allow_none=True, **_said("The first row that is not what was written."))
+    rows = fields.Integer(required=True, **said("Sound rows."))
+    first_bad = fields.Integer(required=True, allow_none=True, **said("The first row that is not what was written."))
     why = fields.String(required=True)
-    head = fields.String(required=True, **_said("Hash of the newest sound row; note it elsewhere."))
+    head = fields.String(required=True, **said("Hash of the newest sound row; note it elsewhere."))
 
 
 class Role(Schema):
@@ -264,7 +183,7 @@ class State(Schema):
     """A probe's answer."""
 
     status = fields.String(required=True)
-    missing = fields.List(fields.String(), **_said("What is not there yet."))
+    missing = fields.List(fields.String(), **said("What is not there yet."))
 
 
 class Problem(Schema):
