@@ -162,12 +162,13 @@ def _by_name(live: LiveModel, ref: ModelRef) -> Choice:
 
 
 def _nothing_live(live: LiveModel) -> Exception:
-    """Why a model without a route has none: its version was refused, is on its way, or nobody named one."""
+    """Why a model without a route has none: its version was refused, is on its way or in the gates, or nobody named one."""
     entry = live.entry
     version = entry.aliases.get(names.CHAMPION) or entry.stages.get(names.PRODUCTION)
     found = entry.versions.get(version) if version else None
     if found is None:
-        return ModelNotFound(entry.name)
+        # Somebody asks for a version of it, and the controller has yet to let it answer.
+        return VersionNotReady(entry.name) if entry.problems and entry.versions else ModelNotFound(entry.name)
     if found.state == "refused":
         return VersionRefused(f"{entry.name}/{found.version}", found.reason)
     return VersionNotReady(f"{entry.name}/{found.version}")

@@ -74,6 +74,12 @@ def test_a_model_with_nothing_live_says_why(state: Any, error: type[StagedoorErr
         chosen(view_of(entry), "fraud")
 
 
+def test_a_model_that_waits_for_the_controller_is_not_ready_rather_than_unknown() -> None:
+    waiting = entry_of(None, aliases={}, versions={"7": VersionEntry("7", "ready")}, problems=("It waits for the controller.",))
+    with pytest.raises(VersionNotReady):
+        chosen(view_of(waiting), "fraud")
+
+
 def test_a_model_without_a_champion_has_no_plain_name() -> None:
     with pytest.raises(ModelNotFound):
         chosen(view_of(entry_of(None, aliases={})), "fraud")
