@@ -22,7 +22,8 @@ MAX_WAITING: Final = 100_000
 class Recorder:
     """Takes records at the cost of one append; a thread turns them into metrics and lines.
 
-    Should the log stand still, the newest records wait (up to MAX_WAITING) and the oldest are dropped and counted.
+    Should the log stand still, the newest lines wait (up to MAX_WAITING) and the oldest are left out. What they tell is
+    counted all the same: an outcome that is never counted would pass for a version that died of its request.
     """
 
     def __init__(self, stream: IO[bytes] | None, units: FirstOutcomes | None = None) -> None:
@@ -57,19 +58,17 @@ class Recorder:
     def flush(self) -> None:
         """Write out what has come so far; the metrics endpoint calls it so that a scrape is up to date."""
         with self._flushing:
-            records = self._take()
+            records = [self._records.popleft() for _ in range(len(self._records))]
             if records:
                 count(records, self._units)
-                self._write(records)
+                self._write(self._fresh(records))
 
-    def _take(self) -> list[Record]:
-        waiting = len(self._records)
-        lost = max(0, waiting - MAX_WAITING)
-        for _ in range(lost):
-            self._records.popleft()
+    @staticmethod
+    def _fresh(records: list[Record]) -> list[Record]:
+        lost = max(0, len(records) - MAX_WAITING)
         if lost:
             metrics.LOST_RECORDS.inc(lost)
-        return [self._records.popleft() for _ in range(waiting - lost)]
+        return records[lost:]
 
     def _write(self, records: list[Record]) -> None:
         if self._stream is None:

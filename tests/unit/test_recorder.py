@@ -68,12 +68,14 @@ def test_a_request_that_reached_no_version_counts_by_code_alone() -> None:
     assert value("stagedoor_rejected_requests_total", code="token_invalid") == before + 1
 
 
-def test_the_oldest_records_go_when_the_log_stands_still() -> None:
+def test_the_oldest_lines_go_when_the_log_stands_still_and_are_counted_all_the_same() -> None:
     stream = io.BytesIO()
     recorder = Recorder(stream)
     for number in range(MAX_WAITING + 10):
-        recorder.add(record(request_id=str(number)))
+        recorder.add(record(request_id=str(number), choice=choice("standing-log")))
     recorder.flush()
+    counted = {"model": "standing-log", "version": "7", "arm": "champion", "epoch": "", "outcome": "ok"}
+    assert value("stagedoor_predictions_total", **counted) == MAX_WAITING + 10
     kept = lines_of(stream)
     assert len(kept) == MAX_WAITING
     assert kept[-1]["request_id"] == str(MAX_WAITING + 9)
