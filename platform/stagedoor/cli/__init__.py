@@ -6,6 +6,7 @@ import click
 
 from stagedoor import __version__
 from stagedoor.cli.config import config
+from stagedoor.cli.demo import demo
 from stagedoor.cli.drill import drill
 from stagedoor.cli.experiment import experiment
 from stagedoor.cli.history import history, ledger
@@ -41,5 +42,20 @@ def main() -> None:
     """
 
 
-for command in (up, gateway, controller, mlflow, token, status, *COMMANDS, history, why, experiment, drill, ledger, config):
+for command in (
+    up,
+    gateway,
+    controller,
+    mlflow,
+    token,
+    status,
+    *COMMANDS,
+    history,
+    why,
+    experiment,
+    drill,
+    ledger,
+    demo,
+    config,
+):
     main.add_command(command)

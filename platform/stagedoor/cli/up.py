@@ -17,7 +17,7 @@ from stagedoor.cli import options
 from stagedoor.cli.narrate import Narrator
 from stagedoor.cli.stopping import stop_event
 from stagedoor.cli.welcome import show_running, show_welcome
-from stagedoor.demo.catalog import MODELS
+from stagedoor.demo.catalog import MODELS, ROLLOUT
 from stagedoor.errors import ConfigurationError
 from stagedoor.local import specs
 from stagedoor.local.endpoints import Endpoints
@@ -160,7 +160,10 @@ def _residents(plan: _Plan, endpoints: Endpoints) -> tuple[Spec, ...]:
     gateway = specs.gateway(
         paths, endpoints.mlflow, host, plan.gateway_port, plan.workers, follow=follow, controller_url=controller
     )
-    control = specs.controller(paths, endpoints.mlflow, (endpoints.gateway,), host, plan.controller_port, secret=signing)
+    quick = ROLLOUT if plan.demo and "rollout" not in plan.settings.model_fields_set else None
+    control = specs.controller(
+        paths, endpoints.mlflow, (endpoints.gateway,), host, plan.controller_port, secret=signing, rollout=quick
+    )
     return (
         specs.mlflow_server(paths, host, plan.mlflow_port, nudge_urls=nudges, webhook_key=specs.webhook_key(paths)),
         specs.resolver(paths, endpoints.mlflow, follow),

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 
-from stagedoor.demo.catalog import BREAST_CANCER, DIABETES, DIGITS, IRIS, example_file
+from stagedoor.demo.catalog import BREAST_CANCER, DIABETES, DIGITS, IRIS, example_file, rows_file
 
 _ROWS: Final = 1
 
@@ -22,6 +22,7 @@ def write_examples(folder: Path) -> None:
     }
     for model, frame in frames.items():
         _write(folder, model, *_of_frame(frame.head(_ROWS).astype("float64")))
+    _write_rows(rows_file(folder), frames[BREAST_CANCER])
     pixels = load_digits().data[:_ROWS].tolist()
     tensor = {"name": "pixels", "shape": [_ROWS, 64], "datatype": "FP32", "data": [value for row in pixels for value in row]}
     _write(folder, DIGITS, {"inputs": {"pixels": pixels}}, {"inputs": [tensor]}, {"data": pixels})
@@ -35,6 +36,14 @@ def _of_frame(frame: pd.DataFrame) -> tuple[Any, Any, Any]:
         for index, name in enumerate(columns)
     ]
     return {"dataframe_split": {"columns": columns, "data": rows}}, {"inputs": tensors}, {"data": rows}
+
+
+def _write_rows(file: Path, frame: pd.DataFrame) -> None:
+    """All rows in the form of MLflow's scoring protocol, apart by whether they hold a zero."""
+    has_zero = (frame == 0).any(axis=1)
+    parts = {"with_zero": frame[has_zero], "without_zero": frame[~has_zero]}
+    rows = {name: part.astype("float64").to_numpy().tolist() for name, part in parts.items()}
+    file.write_text(json.dumps({"columns": [str(name) for name in frame.columns], **rows}), encoding="utf-8")
 
 
 def _write(folder: Path, model: str, mlflow: Any, v2: Any, simple: Any) -> None:  # noqa: ANN401  JSON

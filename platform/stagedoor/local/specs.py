@@ -70,9 +70,16 @@ def gateway(  # noqa: PLR0913  one argument a fact
 
 
 def controller(  # noqa: PLR0913  one argument a fact
-    paths: StatePaths, mlflow_url: str, gateways: tuple[str, ...], host: str, port: int, *, secret: str
+    paths: StatePaths,
+    mlflow_url: str,
+    gateways: tuple[str, ...],
+    host: str,
+    port: int,
+    *,
+    secret: str,
+    rollout: str | None = None,
 ) -> Spec:
-    """The controller with its REST. `secret` signs MLflow's webhooks to it."""
+    """The controller with its REST. `secret` signs MLflow's webhooks to it, `rollout` is for models that name none."""
     command = (
         *(sys.executable, "-P", "-m", "gunicorn", "--config", "python:registry_hooks.gunicorn_conf"),
         *("--bind", bind_address(host, port), "registry_hooks.wsgi:app"),
@@ -86,6 +93,8 @@ def controller(  # noqa: PLR0913  one argument a fact
         f"{ENV_PREFIX}WEBHOOK_URL": f"{address}/webhooks/mlflow",
         f"{ENV_PREFIX}WEBHOOK_SECRET": secret,
     }
+    if rollout is not None:
+        environment[f"{ENV_PREFIX}ROLLOUT"] = rollout
     log = paths.logs / "controller.log"
     return Spec("controller", command, paths.logs, log, environment, f"{address}/livez", grace_seconds=12.0)
 
