@@ -116,15 +116,18 @@ class System:
 
 @contextmanager
 def system(
-    *options: str, env: dict[str, str] | None = None, seconds: float = 180, controlled: bool = False
+    *options: str, env: dict[str, str] | None = None, seconds: float = 180, controlled: bool = False, demo: bool = True
 ) -> Iterator[System]:
-    """`stagedoor up --demo` on free ports in a new state folder, live and warm; with a controller only if `controlled`."""
+    """`stagedoor up` on free ports in a new state folder; with a controller only if `controlled`.
+
+    With `demo` the demo's models are registered, live and warm; else there is no model.
+    """
     state = Path(tempfile.mkdtemp(prefix="stagedoor-bench-"))
     try:
         command = [
             str(Path(sys.executable).with_name("stagedoor")),
             "up",
-            "--demo",
+            *(["--demo"] if demo else []),
             "--state",
             str(state),
             "--gateway-port",
@@ -140,7 +143,8 @@ def system(
             wait_for(endpoints.exists, seconds, "stagedoor up")
             told = json.loads(endpoints.read_text())
             running = System(state, told["mlflow"], told["gateway"], told["tokens"], pid, told["controller"] or "")
-            wait_for(lambda: _answers(running), seconds, "the demo's models")
+            if demo:
+                wait_for(lambda: _answers(running), seconds, "the demo's models")
             yield running
     finally:
         shutil.rmtree(state, ignore_errors=True)
@@ -257,15 +261,16 @@ class Shot:
     status: int = 0
     version: str = ""
     epoch: int = 0
+    shielded: str = ""
 
 
 @dataclass
 class OpenLoop:
-    """Requests sent at fixed times whatever the answers do; latency counts from the intended time."""
+    """Requests sent at fixed times whatever the answers do; latency counts from the intended time. Several take turns."""
 
     host: str
     port: int
-    request: bytes
+    request: bytes | tuple[bytes, ...]
     rate: float
     shots: list[Shot] = field(default_factory=list)
     stopping: bool = False
@@ -275,6 +280,7 @@ class OpenLoop:
         start = time.monotonic()
         idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         running: set[asyncio.Task[None]] = set()
+        requests = self.request if isinstance(self.request, tuple) else (self.request,)
         for number in range(int(seconds * self.rate)):
             if self.stopping:
                 break
@@ -282,19 +288,19 @@ class OpenLoop:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             shot = Shot(due)
             self.shots.append(shot)
-            task = asyncio.create_task(self._send(shot, idle))
+            task = asyncio.create_task(self._send(shot, idle, requests[number % len(requests)]))
             running.add(task)
             task.add_done_callback(running.discard)
         await asyncio.gather(*running)
         for _, writer in idle:
             writer.close()
 
-    async def _send(self, shot: Shot, idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+    async def _send(self, shot: Shot, idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes) -> None:
         try:
             async with asyncio.timeout(15):
                 pair = idle.pop() if idle else await asyncio.open_connection(self.host, self.port)
                 reader, writer = pair
-                writer.write(self.request)
+                writer.write(request)
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 length = int(re.search(r"content-length: (\d+)", head)[1])  # type: ignore[index]
                 await reader.readexactly(length)
@@ -305,8 +311,10 @@ class OpenLoop:
         shot.status = int(head.split(" ", 2)[1])
         version = re.search(r"x-model-version: (\S+)", head)
         epoch = re.search(r"x-route-epoch: (\d+)", head)
+        shielded = re.search(r"x-model-shielded-from: (\S+)", head)
         shot.version = version[1] if version else ""
         shot.epoch = int(epoch[1]) if epoch else 0
+        shot.shielded = shielded[1] if shielded else ""
         if "connection: close" in head:
             writer.close()
         else:

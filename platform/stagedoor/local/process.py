@@ -54,6 +54,11 @@ class Process:
         return cls(spec, process)
 
     @property
+    def pid(self) -> int:
+        """The guardian's, whose one child is what it runs."""
+        return self._process.pid
+
+    @property
     def output(self) -> IO[bytes] | None:
         """Its standard output, when it was started with `piped`."""
         return self._process.stdout
