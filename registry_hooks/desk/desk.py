@@ -85,8 +85,10 @@ class Desk(Reading):
         return self._told(name, "abort", who)
 
     def withdraw(self, name: str, *, who: str) -> Json:
-        """Take the model out of service."""
-        self._control(self._registered(name), WITHDRAW)
+        """Take the model out of service: the tag says that it is meant, and alias or stage name nothing any more."""
+        model, now = self._look(name)
+        self._control(model, WITHDRAW)
+        self._back(model, now, None, who)
         return self._told(name, "withdraw", who)
 
     def rollback(self, name: str, *, who: str, to: str | None = None) -> Json:
