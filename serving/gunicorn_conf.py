@@ -8,11 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from gunicorn.glogging import Logger
-
+from stagedoor.gunicorn_log import JsonLogger
 from stagedoor.paths import StatePaths
 from stagedoor.settings import load_settings
-from stagedoor.telemetry import json_formatter
 
 _settings = load_settings()
 _paths = StatePaths(_settings.state_dir)
@@ -38,17 +36,6 @@ limit_request_field_size = 16_380  # a token of 8 kB fits
 control_socket_disable = True
 preload_app = False  # each worker loads its own models: sessions do not survive a fork
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn's heartbeat file belongs in memory
-
-
-class JsonLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's own lines in the format of all others. Its logconfig settings would switch the access log on as well."""
-
-    def setup(self, cfg: Any) -> None:  # noqa: ANN401  gunicorn's signature
-        """Set the logs up as gunicorn does, then change the format."""
-        super().setup(cfg)
-        for handler in self.error_log.handlers:
-            handler.setFormatter(json_formatter("gunicorn"))
-
 
 logger_class = JsonLogger
 

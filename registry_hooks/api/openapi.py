@@ -1,16 +1,12 @@
 """The OpenAPI document: one visible table of operations over the marshmallow schemas."""
 
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from registry_hooks.api import schemas, wishes
-from stagedoor import __version__
-from stagedoor.problems import MEDIA_TYPE
+from stagedoor.openapi import Interface, Operation
 
 COMMANDS: Final = "Commands"
 QUESTIONS: Final = "Questions"
@@ -20,22 +16,6 @@ TAGS: Final = {
     QUESTIONS: "What is under way, what was, and why.",
     MACHINE: "Probes, metrics, and hints to look at the registry at once.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path. `statuses` are those of its problems; 401 and 403 come with a needed token."""
-
-    method: str
-    path: str
-    tag: str
-    summary: str
-    answer: type[Schema] | str
-    body: type[Schema] | None = None
-    needs_token: bool = True
-    statuses: tuple[int, ...] = ()
-    status: int = 200
-    query: tuple[tuple[str, str], ...] = ()
 
 
 _MODEL: Final = "/v1/models/{model}"
@@ -111,62 +91,17 @@ _PARAMETERS: Final = {
 }
 
 
+_INTERFACE: Final = Interface(
+    "Stagedoor controller",
+    "Promotions that guard and undo themselves. Errors are RFC 9457 problems.",
+    TAGS,
+    _PARAMETERS,
+    OPERATIONS,
+    schemas.Problem,
+)
+
+
 @cache
 def document() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    spec = APISpec(
-        title="Stagedoor controller",
-        version=__version__,
-        openapi_version="3.1.0",
-        info={"description": "Promotions that guard and undo themselves. Errors are RFC 9457 problems."},
-        tags=[{"name": name, "description": text} for name, text in TAGS.items()],
-        plugins=[MarshmallowPlugin(schema_name_resolver=_schema_name)],
-    )
-    spec.components.security_scheme("token", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
-    spec.components.response(
-        "Problem",
-        {
-            "description": "A problem; `code` says which, and `/problems/<code>` what to do.",
-            "content": {MEDIA_TYPE: {"schema": schemas.Problem}},
-        },
-    )
-    for path in dict.fromkeys(operation.path for operation in OPERATIONS):
-        operations = {one.method: _operation(one) for one in OPERATIONS if one.path == path}
-        spec.path(path=path, parameters=_path_parameters(path), operations=operations)
-    found: dict[str, Any] = spec.to_dict()
-    return found
-
-
-def _schema_name(schema: Any) -> str:  # noqa: ANN401  a class, an instance or a name
-    kind = schema if isinstance(schema, type) else type(schema)
-    return kind.__name__
-
-
-def _path_parameters(path: str) -> list[dict[str, Any]]:
-    return [
-        {"in": "path", "name": name, "required": True, "description": text, "schema": {"type": "string"}}
-        for name, text in _PARAMETERS.items()
-        if f"{{{name}}}" in path
-    ]
-
-
-def _operation(one: Operation) -> dict[str, Any]:
-    refused = (401, 403) if one.needs_token else ()
-    media = one.answer if isinstance(one.answer, str) else "application/json"
-    kind = {"type": "object" if "json" in media else "string"} if isinstance(one.answer, str) else one.answer
-    described: dict[str, Any] = {
-        "tags": [one.tag],
-        "summary": one.summary,
-        "operationId": "_".join([one.method, *one.path.replace("{", "").replace("}", "").replace(".", "/").split("/")[1:]]),
-        "responses": {str(one.status): {"description": one.summary, "content": {media: {"schema": kind}}}}
-        | {str(status): "Problem" for status in sorted({*refused, *one.statuses})},
-    }
-    if one.needs_token:
-        described["security"] = [{"token": []}]
-    if one.body is not None:
-        described["requestBody"] = {"content": {"application/json": {"schema": one.body}}}
-    if one.query:
-        described["parameters"] = [
-            {"in": "query", "name": name, "description": text, "schema": {"type": "string"}} for name, text in one.query
-        ]
-    return described
+    return _INTERFACE.document()
