@@ -278,6 +278,14 @@ def test_a_harmful_version_is_rolled_back_and_the_alias_goes_back() -> None:
     assert [arm.version for arm in read_route(world.registry.model(MODEL).tags[names.TAG_ROUTE]).arms] == ["1"]
 
 
+def test_a_version_that_only_lacks_the_least_evidence_for_a_rollback_gets_no_larger_share() -> None:
+    world = World(BAD, rollout="canary steps=10,50 interval=2s outcomes=5 delta=5 min_outcomes=80")
+    world.registry.set_alias(MODEL, names.CHAMPION, "2")
+    world.turns(60)
+    assert world.end() == ("1", "1", "rolled_back", "rolled back")
+    assert "advanced" not in world.kinds
+
+
 def test_a_version_that_fails_a_gate_gets_no_request_and_the_alias_goes_back() -> None:
     world = World(GOOD, bad_gates=["2"])
     world.registry.set_alias(MODEL, names.CHAMPION, "2")

@@ -57,11 +57,16 @@ def _step_waits(rollout: Rollout, evidence: Evidence, verdict: Verdict, now: flo
     strategy = rollout.strategy
     left = rollout.step_at + strategy.interval - now
     missing = strategy.outcomes - evidence.of(names.ARM_CANDIDATE).outcomes
-    if verdict.kind != "promote" and _is_last(rollout):
+    if verdict.kind != "promote" and (_is_last(rollout) or _is_suspected(rollout, verdict)):
         return f"proof: {verdict.reason}"
     if verdict.kind != "promote" and missing > 0:
         return f"{missing} more outcomes of version {rollout.candidate} in this step"
     return f"the rest of this step's interval: {left:.0f} s" if left > 0 else None
+
+
+def _is_suspected(rollout: Rollout, verdict: Verdict) -> bool:
+    """Whether only the least evidence is missing for a rollback: such a version gets no larger share meanwhile."""
+    return verdict.numbers.get("e_rollback", 0.0) >= 1 / rollout.strategy.rules.alpha
 
 
 def _advanced(at: Situation, evidence: Evidence, verdict: Verdict) -> Decision:
