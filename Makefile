@@ -13,13 +13,16 @@ SECONDS_FOR_TESTS ?= 1800
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test lint configuration constraints clean
+.PHONY: help demo watch test lint configuration constraints clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
 
-demo: $(VENV)/.installed-demo ## Install, start MLflow and the gateway, train models, show how to call them; ARGS="--gateway-port 9000 ..."
+demo: $(VENV)/.installed-demo ## Install, start MLflow, the gateway and the controller, train models, show how to call them; ARGS="--gateway-port 9000 ..."
 	$(BIN)/stagedoor up --demo $(ARGS)
+
+watch: $(VENV)/.installed-demo ## While the demo runs, in another terminal: a bad version is promoted, and rolled back before your eyes
+	$(BIN)/stagedoor demo $(ARGS)
 
 test: lint ## Every check and every test; TESTS=tests/unit for some
 	@echo "== pytest"

@@ -1,6 +1,7 @@
 """What `stagedoor up` says once everything runs."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -41,13 +42,36 @@ def show_welcome(endpoints: Endpoints, examples: Path) -> None:
     click.echo(endpoints.tokens[names.ROLE_PREDICTOR])
     click.echo("\nTry it: MLflow's protocol, the Open Inference Protocol, and the simple one.\n")
     click.echo("\n\n".join(curl_lines(endpoints, examples)))
+    click.echo(next_steps(endpoints, _command(examples.parent)))
+    click.echo("\nCtrl-C ends everything; the next start finds it all again.")
+
+
+def next_steps(endpoints: Endpoints, command: str) -> str:
+    """What to try next. `command` is how to call stagedoor in another terminal, `{}` standing for its words."""
     address = f"{endpoints.mlflow}/#/models/{BREAST_CANCER}"
-    click.echo(
-        f"\nPromote the challenger: open {address}, click version 3, `Add` beside Aliases, type {names.CHAMPION},\n"
-        "`Save aliases`, and send the first curl again: X-Model-Version says 3.\n"
-        f"Or split the traffic: give the model the tag {names.TAG_TRAFFIC} with the value champion=90,challenger=10.\n"
-        "\nCtrl-C ends everything; the next start finds it all again."
+    click_there = f"open {address}, click version 3, `Add` beside Aliases, type {names.CHAMPION},\n`Save aliases`"
+    if endpoints.controller is None:
+        return (
+            f"\nPromote the challenger: {click_there}, and send the first curl again: X-Model-Version says 3.\n"
+            f"Or split the traffic: give the model the tag {names.TAG_TRAFFIC} with the value champion=90,challenger=10."
+        )
+    return (
+        "\nWatch a bad version being promoted and rolled back, in another terminal:\n\n"
+        f"{command.format('demo')}\n\n"
+        "Promote a good one yourself. This sends the requests by which a canary is decided; without any it holds:\n\n"
+        f"{command.format('demo --traffic')}\n\n"
+        f"Then {click_there}. Gates, 10 %, 50 %, and it is live;\n"
+        f"or from a terminal: {command.format(f'promote {BREAST_CANCER} 3 --wait')}\n"
+        f"`{command.format('status')}` shows what waits for what."
     )
+
+
+def _command(state: Path) -> str:
+    """As it was called, with the state folder unless that is the usual one."""
+    called = Path(sys.argv[0])
+    program = str(called) if called.name == "stagedoor" else "stagedoor"
+    usual = state == Path(".stagedoor").resolve()
+    return f"{program} {{}}" if usual else f"{program} {{}} --state {shlex.quote(str(state))}"
 
 
 def show_running(endpoints: Endpoints, file: Path) -> None:
@@ -59,5 +83,7 @@ def show_running(endpoints: Endpoints, file: Path) -> None:
 def _panel(endpoints: Endpoints) -> None:
     places = Table.grid(padding=(0, 2))
     places.add_row("MLflow", endpoints.mlflow, "sign in with the promoter's token")
-    places.add_row("Gateway", endpoints.gateway, f"how to call it: {endpoints.gateway}/docs")
+    places.add_row("Gateway", endpoints.gateway, "how to call it: /docs")
+    if endpoints.controller is not None:
+        places.add_row("Controller", endpoints.controller, "gates, canaries, rollbacks: stagedoor status")
     Console(highlight=False).print(Panel(places, title="Stagedoor is running", expand=False))
