@@ -1,0 +1,117 @@
+"""The same on PostgreSQL: MLflow's store and the ledger in one server, planes started one by one."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+
+import pytest
+import requests
+
+from stagedoor.local import specs
+from stagedoor.local.ports import PortWish, claim, url
+from stagedoor.local.process import Spec
+from stagedoor.paths import StatePaths
+from tests.postgres import cluster
+
+from . import models
+from .system import START_SECONDS, System, quiet_environment, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def _stored_in(spec: Spec, database: str) -> Spec:
+    """MLflow with its store there, and not in a file."""
+    words = tuple(database if word.startswith("sqlite:") else word for word in spec.command)
+    assert words != spec.command
+    return replace(spec, command=words)
+
+
+@contextmanager
+def _running(spec: Spec, **more: str) -> Iterator[None]:
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    spec.log.parent.mkdir(parents=True, exist_ok=True)
+    environment = quiet_environment(**(dict(spec.environment) | more))
+    with spec.log.open("ab") as log:
+        process = subprocess.Popen(
+            spec.command,
+            cwd=spec.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def ready() -> bool:
+        assert process.poll() is None, spec.log.read_text()[-3000:]
+        try:
+            return not spec.ready_url or requests.get(spec.ready_url, timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    try:
+        until(ready, f"{spec.name} is ready", START_SECONDS)
+        yield
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _end_group(process.pid)
+            process.wait(20)
+
+
+def _end_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+@pytest.fixture(scope="module")
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    state = tmp_path_factory.mktemp("postgresql") / "state"
+    state.mkdir()
+    paths = StatePaths(state)
+    wishes = [PortWish(what, 0, "--port") for what in ("MLflow", "the gateway", "the controller")]
+    mlflow_at, gateway_at, controller_at = claim("127.0.0.1", wishes)
+    found = System(state, *(url("127.0.0.1", port) for port in (mlflow_at, gateway_at, controller_at)))
+    with cluster() as server, ExitStack() as stack:
+        if server is None:
+            pytest.skip("no PostgreSQL here; the package postgresql has one")
+        quick = {"STAGEDOOR_POLL_SECONDS": "0.5", "STAGEDOOR_LEDGER_URL": server.database()}
+        mlflow = specs.mlflow_server(paths, "127.0.0.1", mlflow_at, webhook_key=specs.webhook_key(paths))
+        secret = specs.webhook_secret(paths)
+        control = specs.controller(paths, found.mlflow_url, (found.gateway,), "127.0.0.1", controller_at, secret=secret)
+        stack.enter_context(_running(_stored_in(mlflow, server.database())))
+        stack.enter_context(_running(specs.resolver(paths, found.mlflow_url, "route"), **quick))
+        serving = specs.gateway(paths, found.mlflow_url, "127.0.0.1", gateway_at, 2, follow="route")
+        # Nothing is registered yet: it is alive before it is ready.
+        stack.enter_context(_running(replace(serving, ready_url=f"{found.gateway}/livez"), **quick))
+        stack.enter_context(_running(control, **quick))
+        yield found
+
+
+def test_a_rollout_on_postgresql_is_rolled_back_and_one_promoted(on_postgresql: System) -> None:
+    system = on_postgresql
+    system.with_live("stored", "stored-harm", files=models.GOOD)
+    with system.traffic("stored") as good, system.traffic("stored-harm") as harmful:
+        for name, files in (("stored", models.GOOD), ("stored-harm", models.HARMFUL)):
+            system.register(name, files)
+            system.point(name, "2")
+        system.ends("stored", "2", "promoted")
+        system.ends("stored-harm", "2", "rolled_back")
+        system.goes_live("stored", "2")
+        system.goes_live("stored-harm", "1")
+    assert system.champion("stored-harm") == "1"
+    assert good.statuses == harmful.statuses == {200}
+    assert system.kinds("stored")[-4:] == ["started", "traffic_started", "advanced", "promoted"]
+    verified = system.ask("GET", "/v1/ledger/verify").json()
+    assert verified["sound"]
+    assert not list(system.paths.root.rglob("ledger.db"))
