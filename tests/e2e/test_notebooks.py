@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,12 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The state folder of a running `stagedoor up`."""
     folder = tmp_path_factory.mktemp("up")
     stagedoor = str(Path(sys.executable).with_name("stagedoor"))
-    command = [stagedoor, "up", "--state", str(folder), "--gateway-port", "0", "--mlflow-port", "0"]
+    ports = ("--gateway-port", "0", "--mlflow-port", "0", "--controller-port", "0")
+    command = [stagedoor, "up", "--state", str(folder), *ports]
     with (folder / "up.log").open("wb") as sink:
         child = subprocess.Popen(command, stdout=sink, stderr=sink, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 400
         while not (folder / "endpoints.json").exists():
             assert child.poll() is None, (folder / "up.log").read_text()
             assert time.monotonic() < deadline, (folder / "up.log").read_text()
@@ -46,7 +47,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_a_notebook_runs_to_its_end(path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGEDOOR_STATE_DIR", str(state))
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
     assert all("outputs" in cell for cell in notebook.cells if cell.cell_type == "code")
 
 
