@@ -11,7 +11,7 @@ import requests
 from stagedoor.errors import ConfigurationError
 from stagedoor.local.house import Stopped
 
-LIVE_SECONDS: Final = 120.0
+LIVE_SECONDS: Final = 300.0
 _NOBODY: Final[Mapping[str, Any]] = {}
 
 
