@@ -4,11 +4,8 @@ import json
 import os
 import re
 import signal
-import socket
-import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,83 +14,13 @@ import pytest
 import requests
 
 from stagedoor.demo.catalog import BREAST_CANCER, DIABETES, DIGITS, IRIS, MODELS, example_file
+from stagedoor.names import TAG_ROLLOUT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from .house import COMMAND, GATES_SECONDS, Up, belonging_to, until
 
-COMMAND = (sys.executable, "-c", "from stagedoor.cli import main; main(prog_name='stagedoor')")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 PROTOCOLS = ("mlflow", "v2", "simple")
-START_SECONDS = 240
-
-
-def _until(condition: Callable[[], Any], seconds: float) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.05)
-    return found
-
-
-def _belonging_to(state: Path) -> list[int]:
-    """Every process that was started for this state folder, whoever its parent is now."""
-    mark = f"STAGEDOOR_STATE_DIR={state}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            ours = entry.name.isdigit() and mark in (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if ours:
-            found.append(int(entry.name))
-    return found
-
-
-class Up:
-    """One `stagedoor up`, which can be ended and started again in the same folder."""
-
-    def __init__(self, state: Path, *options: str) -> None:
-        self.state = state
-        self.options = options
-        self.log = state.parent / "up.log"
-        self.endpoints: dict[str, Any] = {}
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("wb") as log:
-            arguments = ("up", "--state", str(self.state), "--gateway-port", "0", "--mlflow-port", "0", *self.options)
-            self.process = subprocess.Popen((*COMMAND, *arguments), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        file = self.state / "endpoints.json"
-        _until(lambda: file.exists() or self.process.poll() is not None, START_SECONDS)
-        assert self.process.poll() is None, self.log.read_text()
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        self.endpoints = json.loads(file.read_text())
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        os.kill(self.process.pid, number)
-        try:
-            return self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.end()
-
-    def post(self, path: str, body: Path | bytes, role: str = "predictor") -> requests.Response:
-        data = body.read_bytes() if isinstance(body, Path) else body
-        headers = {"Authorization": f"Bearer {self.endpoints['tokens'][role]}", "Content-Type": "application/json"}
-        return requests.post(f"{self.endpoints['gateway']}{path}", data=data, headers=headers, timeout=30)
-
-    def predict(self, model: str, protocol: str = "mlflow") -> requests.Response:
-        path = {
-            "mlflow": f"/models/{model}/invocations",
-            "v2": f"/v2/models/{model}/infer",
-            "simple": f"/predict?model={model}",
-        }
-        return self.post(path[protocol], example_file(self.state / "examples", model.partition("@")[0], protocol))  # type: ignore[arg-type]
-
-    def output(self) -> str:
-        return self.log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +36,32 @@ def client(house: Up, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", house.endpoints["tokens"]["promoter"])
     return MlflowClient(house.endpoints["mlflow"], house.endpoints["mlflow"])
+
+
+@pytest.fixture
+def strategy(client: Any) -> Iterator[Callable[[str | None], None]]:
+    """Sets how the model's versions take over; afterwards it is as the demo has it."""
+
+    def write(text: str | None) -> None:
+        tags = client.get_registered_model(BREAST_CANCER).tags
+        if text is not None:
+            client.set_registered_model_tag(BREAST_CANCER, TAG_ROLLOUT, text)
+        elif TAG_ROLLOUT in tags:
+            client.delete_registered_model_tag(BREAST_CANCER, TAG_ROLLOUT)
+
+    before = client.get_registered_model(BREAST_CANCER).tags.get(TAG_ROLLOUT)
+    yield write
+    write(before)
+
+
+@pytest.fixture
+def at_once(strategy: Callable[[str | None], None]) -> None:
+    """Nothing but the gates stands between an alias and its traffic: no canary."""
+    strategy("immediate")
+
+
+def _until_served(house: Up, *versions: str) -> None:
+    until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(16)} == set(versions), GATES_SECONDS)
 
 
 def _first_answer(protocol: str, body: dict[str, Any]) -> Any:
@@ -151,20 +104,21 @@ def test_a_param_changes_the_answer(house: Up) -> None:
     assert widths[1] > 2 * widths[0]
 
 
-def test_moving_the_alias_moves_the_traffic_within_seconds(house: Up, client: Any) -> None:
-    assert house.predict(BREAST_CANCER).headers["X-Model-Version"] == "2"
+def test_moving_the_alias_moves_the_traffic_once_the_gates_have_passed(house: Up, client: Any, at_once: None) -> None:
+    _until_served(house, "2")
     try:
         client.set_registered_model_alias(BREAST_CANCER, "champion", "3")
-        _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(8)} == {"3"}, 20)
+        _until_served(house, "3")
     finally:
         client.set_registered_model_alias(BREAST_CANCER, "champion", "2")
-    _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(8)} == {"2"}, 20)
+    _until_served(house, "2")
 
 
-def test_the_traffic_tag_splits_and_status_shows_it(house: Up, client: Any) -> None:
+def test_the_traffic_tag_splits_and_status_shows_it(house: Up, client: Any, strategy: Callable[[str | None], None]) -> None:
+    strategy(None)  # a split by hand and a strategy contradict each other
     client.set_registered_model_tag(BREAST_CANCER, "stagedoor.traffic", "champion=50,challenger=50")
     try:
-        _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(16)} == {"2", "3"}, 20)
+        _until_served(house, "2", "3")
         shown = subprocess.run(
             (*COMMAND, "status", BREAST_CANCER, "--state", str(house.state)),
             capture_output=True,
@@ -180,7 +134,7 @@ def test_the_traffic_tag_splits_and_status_shows_it(house: Up, client: Any) -> N
         assert {model["name"] for model in json.loads(told.stdout)["models"]} == set(MODELS)
     finally:
         client.delete_registered_model_tag(BREAST_CANCER, "stagedoor.traffic")
-    _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(16)} == {"2"}, 20)
+    _until_served(house, "2")
 
 
 def test_the_printed_curl_lines_work_when_pasted(house: Up) -> None:
@@ -242,17 +196,17 @@ def test_a_killed_resolver_is_started_again_and_follows_on(house: Up, client: An
     def resolvers() -> list[int]:
         return [
             pid
-            for pid in _belonging_to(house.state)
+            for pid in belonging_to(house.state)
             if b"serving.resolver" in Path(f"/proc/{pid}/cmdline").read_bytes()
             and b"guardian" not in Path(f"/proc/{pid}/cmdline").read_bytes()
         ]
 
     (before,) = resolvers()
     os.kill(before, signal.SIGKILL)
-    _until(lambda: (now := resolvers()) and now != [before], 30)
+    until(lambda: (now := resolvers()) and now != [before], 30)
     try:
         client.set_registered_model_alias(IRIS, "e2e", "1")
-        _until(
+        until(
             lambda: (
                 house.post(
                     f"/models/{IRIS}@e2e/invocations", example_file(house.state / "examples", IRIS, "mlflow")
@@ -266,7 +220,7 @@ def test_a_killed_resolver_is_started_again_and_follows_on(house: Up, client: An
     assert "resolver ended unasked" in house.output()
 
 
-def test_a_killed_mlflow_is_started_again_while_predictions_go_on(house: Up, client: Any) -> None:
+def test_a_killed_mlflow_is_started_again_while_predictions_go_on(house: Up, client: Any, at_once: None) -> None:
     def is_back() -> bool:
         assert house.predict(BREAST_CANCER).status_code == 200
         try:
@@ -274,18 +228,18 @@ def test_a_killed_mlflow_is_started_again_while_predictions_go_on(house: Up, cli
         except requests.RequestException:
             return False
 
-    for pid in _belonging_to(house.state):
+    for pid in belonging_to(house.state):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         if b"mlflow" in words and not any(word.endswith(b"guardian.py") for word in words):
             os.kill(pid, signal.SIGKILL)
-    _until(lambda: house.predict(BREAST_CANCER).status_code == 200 and "mlflow ended unasked" in house.output(), 30)
-    _until(is_back, 90)
+    until(lambda: house.predict(BREAST_CANCER).status_code == 200 and "mlflow ended unasked" in house.output(), 30)
+    until(is_back, 90)
     try:
         client.set_registered_model_alias(BREAST_CANCER, "champion", "3")
-        _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(8)} == {"3"}, 20)
+        _until_served(house, "3")
     finally:
         client.set_registered_model_alias(BREAST_CANCER, "champion", "2")
-    _until(lambda: {house.predict(BREAST_CANCER).headers["X-Model-Version"] for _ in range(8)} == {"2"}, 20)
+    _until_served(house, "2")
 
 
 def test_sigterm_leaves_nothing_and_a_second_start_finds_everything_again(house: Up) -> None:
@@ -297,33 +251,9 @@ def test_sigterm_leaves_nothing_and_a_second_start_finds_everything_again(house:
 
     before = versions()
     assert house.end() == 0
-    assert _belonging_to(house.state) == []
+    assert belonging_to(house.state) == []
     assert not (house.state / "endpoints.json").exists()
     house.start()
     assert versions() == before
     assert "cv_accuracy" not in house.output()
     assert house.predict(DIGITS).status_code == 200
-
-
-def test_a_taken_port_ends_it_before_anything_starts(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        arguments = ("up", "--state", str(tmp_path), "--gateway-port", "0", "--mlflow-port", str(port))
-        result = subprocess.run((*COMMAND, *arguments), capture_output=True, text=True, timeout=60, check=False)
-    assert result.returncode == 1
-    assert result.stderr == f"Error: Port {port} for the MLflow server is taken. Choose another with --mlflow-port PORT.\n"
-    assert _belonging_to(tmp_path) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
-def test_an_empty_house_ends_without_leftovers(tmp_path: Path, number: signal.Signals) -> None:
-    up = Up(tmp_path / "state")
-    try:
-        assert len(_belonging_to(up.state)) > 4
-        assert up.endpoints["controller"] is None
-        assert set(up.endpoints["tokens"]) == {"admin", "promoter", "predictor"}
-        code = up.end(number)
-    finally:
-        up.close()
-    assert code == (0 if number == signal.SIGINT else -signal.SIGKILL)
-    _until(lambda: _belonging_to(up.state) == [], 30)
