@@ -13,7 +13,10 @@ import argparse
 import collections
 import json
 import random
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,8 +33,13 @@ MODELS = tuple(f"{kind}-{letter}" for kind in KINDS for letter in "ab")
 STRATEGY = "canary steps=10,50 interval=1s outcomes=20 delta=5 delta_latency=5 max_latency=5s min_outcomes=20"
 PER_SECOND = 20
 """Requests of each model."""
-PAUSE_SECONDS = (0.5, 7.0)
-"""Between the moment when the controller answers again and its next death."""
+AIMS = ("gating", "canary", "canary", "ending")
+"""Phases at which deaths are aimed; `ending` is a rollout that is decided and whose alias is not yet back."""
+AIM_SECONDS = 20.0
+"""After that any phase will do."""
+PAUSE_SECONDS = (0.0, 3.0)
+"""At least between the moment when the controller answers again and its next death."""
+LOOK_SECONDS = 0.05
 ROUND_SECONDS = 600.0
 """Each death costs a start of the controller, which is slow on a busy machine."""
 End = tuple[str, bool, bool, bool, str]
@@ -39,32 +47,50 @@ End = tuple[str, bool, bool, bool, str]
 
 @dataclass
 class Deaths:
-    """Kills so far, by the phases in which they fell."""
+    """Kills the controller again and again while something is under way; counts the phases in which that fell.
 
+    Each death is aimed at a phase of some rollout, and comes a moment after the controller answers again.
+    """
+
+    running: Plant
     wanted: int
     chance: random.Random
     done: int = 0
     phases: collections.Counter[str] = field(default_factory=collections.Counter)
     victims: collections.Counter[str] = field(default_factory=collections.Counter)
-    due: float = 0.0
 
-    def may_fall(self, running: Plant) -> None:
-        """Kill, if it is time and something is under way."""
-        now = time.monotonic()
-        if self.done >= self.wanted:
+    @contextmanager
+    def falling(self) -> Iterator[Deaths]:
+        """For as long as the block runs."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._run, args=(stop,), name="deaths")
+        thread.start()
+        try:
+            yield self
+        finally:
+            stop.set()
+            thread.join(60)
+
+    def _run(self, stop: threading.Event) -> None:
+        while self.done < self.wanted and not stop.wait(LOOK_SECONDS):
+            if self.running.controllers.is_ready(0):
+                self._kill_once(stop)
+
+    def _kill_once(self, stop: threading.Event) -> None:
+        aim, give_up = self.chance.choice(AIMS), time.monotonic() + AIM_SECONDS
+        stop.wait(self.chance.uniform(*PAUSE_SECONDS))
+        while not stop.wait(LOOK_SECONDS):
+            busy = {phase for state in self.running.states().values() if (phase := under_way(state))}
+            if aim in busy or (busy and time.monotonic() > give_up):
+                break
+        else:
             return
-        if not self.due:
-            if running.controllers.is_ready(0):
-                self.due = now + self.chance.uniform(*PAUSE_SECONDS)
-            return
-        busy = [phase for state in running.states().values() if (phase := under_way(state))]
-        if now >= self.due and busy:
-            victim = self.chance.choice(VICTIMS)
-            if running.controllers.kill(0, victim):
-                self.done += 1
-                self.victims[victim] += 1
-                self.phases.update(set(busy))
-            self.due = 0.0
+        stop.wait(self.chance.uniform(0, 1))
+        victim = self.chance.choice(VICTIMS)
+        if self.running.controllers.kill(0, victim):
+            self.done += 1
+            self.victims[victim] += 1
+            self.phases[aim if aim in busy else min(busy)] += 1
 
 
 def end_of(asker: Asker, state: dict[str, Any], name: str, version: str) -> End | None:
@@ -81,7 +107,7 @@ def end_of(asker: Asker, state: dict[str, Any], name: str, version: str) -> End 
     return (last["outcome"], state["stable"] == version, champion == version, serves(asker.system, name, version), verdict)
 
 
-def round_of(running: Plant, asker: Asker, deaths: Deaths) -> dict[str, End | None]:
+def round_of(running: Plant, asker: Asker) -> dict[str, End | None]:
     """Promote a new version of each model, and wait until all have ended; gives the ends, None for one that has not."""
     asked = {}
     for name in MODELS:
@@ -91,7 +117,6 @@ def round_of(running: Plant, asker: Asker, deaths: Deaths) -> dict[str, End | No
     ends: dict[str, End | None] = dict.fromkeys(MODELS)
     give_up = time.monotonic() + ROUND_SECONDS
     while time.monotonic() < give_up and None in ends.values():
-        deaths.may_fall(running)
         states = running.states()
         ends = {name: ends[name] or end_of(asker, states[name], name, version) for name, version in asked.items()}
         time.sleep(0.1)
@@ -106,7 +131,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    deaths = Deaths(options.kills, random.Random(options.seed))  # noqa: S311  no secret
     began = time.monotonic()
     with plant(1) as running:
         asker = Asker(running.system, running.settings)
@@ -114,12 +138,14 @@ def main() -> None:
             asker.make_live(name, GOOD, STRATEGY)
         load = load_on(running.system, running.settings, MODELS, PER_SECOND * len(MODELS))
         watch = EpochWatch(running.system)
+        deaths = Deaths(running, options.kills, random.Random(options.seed))  # noqa: S311  no secret
         with loaded(load, 2 * options.seconds), watch.watching():
-            unkilled = round_of(running, asker, Deaths(0, deaths.chance))
+            unkilled = round_of(running, asker)
             rounds = []
-            while deaths.done < options.kills and time.monotonic() - began < options.seconds:
-                rounds.append(round_of(running, asker, deaths))
-                print(f"{deaths.done} kills, {len(rounds)} rounds, {time.monotonic() - began:.0f} s", flush=True)
+            with deaths.falling():
+                while deaths.done < options.kills and time.monotonic() - began < options.seconds:
+                    rounds.append(round_of(running, asker))
+                    print(f"{deaths.done} kills, {len(rounds)} rounds, {time.monotonic() - began:.0f} s", flush=True)
         found = audit(running.ledger)
     other = [(n, name, end) for n, ends in enumerate(rounds) for name, end in ends.items() if end != unkilled[name]]
     rows = []

@@ -254,7 +254,10 @@ def _ms(text: str) -> float:
 
 @dataclass
 class Shot:
-    """One open-loop request: intended and real times (seconds, monotonic), and what came back."""
+    """One open-loop request: intended and real times (seconds, monotonic), and what came back.
+
+    `failure` is the kind of exception where no answer came; `status` is 0 then.
+    """
 
     due: float
     done: float = 0.0
@@ -262,6 +265,7 @@ class Shot:
     version: str = ""
     epoch: int = 0
     shielded: str = ""
+    failure: str = ""
 
 
 @dataclass
@@ -298,14 +302,16 @@ class OpenLoop:
     async def _send(self, shot: Shot, idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]], request: bytes) -> None:
         try:
             async with asyncio.timeout(15):
+                while idle and idle[-1][0].at_eof():  # closed by the server meanwhile, as any may that was idle
+                    idle.pop()[1].close()
                 pair = idle.pop() if idle else await asyncio.open_connection(self.host, self.port)
                 reader, writer = pair
                 writer.write(request)
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
                 length = int(re.search(r"content-length: (\d+)", head)[1])  # type: ignore[index]
                 await reader.readexactly(length)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            shot.done = time.monotonic()
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            shot.done, shot.failure = time.monotonic(), type(error).__name__
             return
         shot.done = time.monotonic()
         shot.status = int(head.split(" ", 2)[1])

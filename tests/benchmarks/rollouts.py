@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import json
 import statistics
 import threading
@@ -169,7 +170,7 @@ def show(found: Found) -> None:
             ["decision", "seconds after the first decision", "reason"],
             [(kind, f"{at:.1f}", reason) for kind, at, reason in one["decisions"]],
         )
-    print(f"{found['all_requests']} requests in all, {found['all_errors']} errors (target 0).")
+    print(f"{found['all_requests']} requests in all, {found['all_errors']} errors (target 0) {dict(found['errors_by_kind'])}")
 
 
 def main() -> None:
@@ -196,7 +197,9 @@ def main() -> None:
                 found["good"].append(promote(asker, load, SHIPPED, 900))
             time.sleep(1)
         found["all_requests"] = len(load.shots)
-        found["all_errors"] = sum(shot.status != 200 for shot in load.shots)
+        failed = [shot for shot in load.shots if shot.status != 200]
+        found["all_errors"] = len(failed)
+        found["errors_by_kind"] = collections.Counter(shot.failure or str(shot.status) for shot in failed)
     show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
