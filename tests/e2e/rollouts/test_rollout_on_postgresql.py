@@ -1,14 +1,10 @@
 """The same on PostgreSQL: MLflow's store and the ledger in one server, planes started one by one."""
 
-import os
-import signal
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
-import requests
 
 from stagedoor.local import specs
 from stagedoor.local.ports import PortWish, claim, url
@@ -17,7 +13,8 @@ from stagedoor.paths import StatePaths
 from tests.postgres import cluster
 
 from . import models
-from .system import START_SECONDS, System, quiet_environment, until
+from .alone import running
+from .system import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -27,51 +24,6 @@ def _stored_in(spec: Spec, database: str) -> Spec:
     words = tuple(database if word.startswith("sqlite:") else word for word in spec.command)
     assert words != spec.command
     return replace(spec, command=words)
-
-
-@contextmanager
-def _running(spec: Spec, **more: str) -> Iterator[None]:
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    spec.log.parent.mkdir(parents=True, exist_ok=True)
-    environment = quiet_environment(**(dict(spec.environment) | more))
-    with spec.log.open("ab") as log:
-        process = subprocess.Popen(
-            spec.command,
-            cwd=spec.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-    def ready() -> bool:
-        assert process.poll() is None, spec.log.read_text()[-3000:]
-        try:
-            return not spec.ready_url or requests.get(spec.ready_url, timeout=2).status_code == 200
-        except requests.RequestException:
-            return False
-
-    try:
-        until(ready, f"{spec.name} is ready", START_SECONDS)
-        yield
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            _end_group(process.pid)
-            process.wait(20)
-
-
-def _end_group(leader: int) -> None:
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 @pytest.fixture(scope="module")
@@ -89,12 +41,12 @@ def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         mlflow = specs.mlflow_server(paths, "127.0.0.1", mlflow_at, webhook_key=specs.webhook_key(paths))
         secret = specs.webhook_secret(paths)
         control = specs.controller(paths, found.mlflow_url, (found.gateway,), "127.0.0.1", controller_at, secret=secret)
-        stack.enter_context(_running(_stored_in(mlflow, server.database())))
-        stack.enter_context(_running(specs.resolver(paths, found.mlflow_url, "route"), **quick))
+        stack.enter_context(running(_stored_in(mlflow, server.database())))
+        stack.enter_context(running(specs.resolver(paths, found.mlflow_url, "route"), **quick))
         serving = specs.gateway(paths, found.mlflow_url, "127.0.0.1", gateway_at, 2, follow="route")
         # Nothing is registered yet: it is alive before it is ready.
-        stack.enter_context(_running(replace(serving, ready_url=f"{found.gateway}/livez"), **quick))
-        stack.enter_context(_running(control, **quick))
+        stack.enter_context(running(replace(serving, ready_url=f"{found.gateway}/livez"), **quick))
+        stack.enter_context(running(control, **quick))
         yield found
 
 
