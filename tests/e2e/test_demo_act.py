@@ -129,6 +129,23 @@ def test_the_challenger_goes_live_beside_the_demos_traffic(state: Path) -> None:
     assert re.fullmatch(r"Callers: \d+ requests, 0 errors; answered .*", said.splitlines()[-1]), said
 
 
+def test_an_act_that_is_broken_off_leaves_no_trial_behind(state: Path) -> None:
+    mlflow = Mlflow(state)
+    live = mlflow.champion()
+    command = (*COMMAND, "demo", "--state", str(state))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as act:
+        assert act.stdout is not None
+        assert any(re.search("gating|canary", line) for line in act.stdout), "it never began"
+        act.send_signal(signal.SIGINT)
+        _, complaint = act.communicate(timeout=60)
+    assert act.returncode == 1
+    assert "Ended before it was decided" in complaint
+    end = time.monotonic() + 60
+    while mlflow.champion() != live:
+        assert time.monotonic() < end, "the alias stays where it was moved to"
+        time.sleep(0.5)
+
+
 def test_without_a_running_demo_it_says_how_to_start_one(tmp_path: Path) -> None:
     asked = _stagedoor(tmp_path, "demo", seconds=60)
     assert asked.returncode == 1

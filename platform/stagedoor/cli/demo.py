@@ -1,5 +1,6 @@
 """`stagedoor demo`: a bad version is promoted beside real traffic, and taken back while you watch."""
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from stagedoor.cli import options
 from stagedoor.cli.asking import SERVER_ERROR, Refused, Service, Unanswered, model_path
 from stagedoor.cli.demo_view import Stage, callers_line
 from stagedoor.cli.endings import Ending, ending_of
+from stagedoor.cli.stopping import stop_event
 from stagedoor.demo.callers import Callers, bodies
 from stagedoor.demo.catalog import BREAST_CANCER, LOGARITHMS, RECIPE_TAG, ROLLOUT, rows_file
 from stagedoor.local.endpoints import Endpoints, read_endpoints
@@ -54,8 +56,9 @@ def demo(*, state: Path | None, only_traffic: bool, seconds: float) -> None:
             "Start one in another terminal, or name its folder with --state DIR."
         )
     payloads = bodies(rows_file(paths.root / "examples"))
-    act = _Act(endpoints, Stage(), time.monotonic() + seconds)
-    with Callers(endpoints.gateway, BREAST_CANCER, endpoints.tokens[names.ROLE_PREDICTOR], payloads, PER_SECOND) as callers:
+    token = endpoints.tokens[names.ROLE_PREDICTOR]
+    with stop_event() as stop, Callers(endpoints.gateway, BREAST_CANCER, token, payloads, PER_SECOND) as callers:
+        act = _Act(endpoints, Stage(), time.monotonic() + seconds, stop)
         if only_traffic:
             act.watch_traffic(callers)
         else:
@@ -64,11 +67,12 @@ def demo(*, state: Path | None, only_traffic: bool, seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Act:
-    """One showing. `until` is on the monotonic clock."""
+    """One showing. `until` is on the monotonic clock; `stop` is set by Ctrl-C."""
 
     endpoints: Endpoints
     stage: Stage
     until: float
+    stop: threading.Event
 
     @property
     def _controller(self) -> Service:
@@ -81,10 +85,9 @@ class _Act:
     def watch_traffic(self, callers: Callers) -> None:
         """Send and show until the time is up or Ctrl-C."""
         self.stage.tell("Sending requests for breast-cancer. Promote a version in MLflow, and watch; Ctrl-C ends the traffic.")
-        with suppress(KeyboardInterrupt), self.stage:
-            while time.monotonic() < self.until:
+        with self.stage:
+            while time.monotonic() < self.until and not self.stop.wait(POLL_SECONDS):
                 self._look(callers)
-                time.sleep(POLL_SECONDS)
         self.stage.tell(callers_line(callers.seen))
 
     def play(self, callers: Callers) -> None:
@@ -92,7 +95,7 @@ class _Act:
         bad = self._bad_version()
         before = self._ready(bad)
         with self._quick(before):
-            time.sleep(_FIRST_SECONDS)
+            self.stop.wait(_FIRST_SECONDS)
             self.stage.tell(f"Moving the alias {names.CHAMPION} in MLflow from version {before['stable']} to version {bad} ...")
             began = time.monotonic()
             self._mlflow.post(
@@ -158,7 +161,10 @@ class _Act:
                 ending = ending_of(account, bad, since) if account else None
                 if ending is not None:
                     return ending
-                time.sleep(POLL_SECONDS)
+                if self.stop.wait(POLL_SECONDS):
+                    raise click.ClickException(
+                        "Ended before it was decided. The controller was asked to take the version back."
+                    )
         raise click.ClickException("It was not decided in that time. Is this machine very busy? Give it more with --seconds.")
 
     def _look(self, callers: Callers) -> Json | None:
@@ -180,7 +186,8 @@ class _Act:
         self.stage.tell(f"\n{ending}\nThat took {seconds:.0f} s. {callers_line(callers.seen)}")
         end = time.monotonic() + _SETTLE_SECONDS
         while self._champion() == ending.version and time.monotonic() < end:  # the route turns first, the alias follows
-            time.sleep(POLL_SECONDS)
+            if self.stop.wait(POLL_SECONDS):
+                break
         page = f"{self.endpoints.mlflow}/#/models/{BREAST_CANCER}/versions/{ending.version}"
         self.stage.tell(
             f"MLflow now shows: {names.CHAMPION} is version {self._champion()} again, and on version {ending.version} "
