@@ -123,13 +123,13 @@ def test_the_traffic_tag_splits_and_status_shows_it(house: Up, client: Any, stra
             (*COMMAND, "status", BREAST_CANCER, "--state", str(house.state)),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=True,
         )
         assert "challenger" in shown.stdout
         assert "50 %" in shown.stdout
         told = subprocess.run(
-            (*COMMAND, "status", "--json", "--state", str(house.state)), capture_output=True, text=True, timeout=60, check=True
+            (*COMMAND, "status", "--json", "--state", str(house.state)), capture_output=True, text=True, timeout=300, check=True
         )
         assert {model["name"] for model in json.loads(told.stdout)["models"]} == set(MODELS)
     finally:
@@ -141,7 +141,7 @@ def test_the_printed_curl_lines_work_when_pasted(house: Up) -> None:
     lines = [line for line in house.output().splitlines() if line.startswith("curl ")]
     assert len(lines) == 3
     for line in lines:
-        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True)
+        result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=300, check=True)
         assert re.match(r"HTTP/1.1 200 ", result.stdout), result.stdout
         assert "predictions" in result.stdout or "outputs" in result.stdout
 
@@ -159,7 +159,7 @@ def test_the_readmes_python_works_when_pasted(house: Up, client: Any, tmp_path: 
     assert len(blocks) >= 2
     for block in blocks:
         done = subprocess.run(
-            [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stderr
     aliases = client.get_registered_model(BREAST_CANCER).aliases
@@ -171,7 +171,7 @@ def test_the_readmes_curl_works_when_pasted(house: Up) -> None:
     (command,) = [block for block in _blocks("console") if block.startswith("curl")]
     pasted = command.replace("http://127.0.0.1:8000", house.endpoints["gateway"])
     environment = os.environ | {"TOKEN": house.endpoints["tokens"]["predictor"]}
-    done = subprocess.run(["bash", "-c", pasted], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["bash", "-c", pasted], env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert json.loads(done.stdout)["predictions"][0]["species"] == "setosa", done
 
 
@@ -185,7 +185,7 @@ def test_nothing_is_open_without_a_token(house: Up) -> None:
 
 def test_a_token_from_the_command_line_works_at_once(house: Up) -> None:
     issue = (*COMMAND, "token", "--state", str(house.state), "--subject", "app", "--model", "iris*")
-    token = subprocess.run(issue, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+    token = subprocess.run(issue, capture_output=True, text=True, timeout=300, check=True).stdout.strip()
     house.endpoints["tokens"]["app"] = token
     body = example_file(house.state / "examples", IRIS, "simple")
     assert house.post(f"/predict?model={IRIS}", body, role="app").status_code == 200
@@ -245,7 +245,7 @@ def test_a_killed_mlflow_is_started_again_while_predictions_go_on(house: Up, cli
 def test_sigterm_leaves_nothing_and_a_second_start_finds_everything_again(house: Up) -> None:
     def versions() -> list[str]:
         told = subprocess.run(
-            (*COMMAND, "status", "--json", "--state", str(house.state)), capture_output=True, text=True, timeout=60, check=True
+            (*COMMAND, "status", "--json", "--state", str(house.state)), capture_output=True, text=True, timeout=300, check=True
         )
         return sorted(f"{m['name']} {m['route']['arms']}" for m in json.loads(told.stdout)["models"])
 
