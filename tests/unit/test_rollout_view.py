@@ -10,7 +10,7 @@ from rich.console import Console
 from stagedoor.cli.drill import sentence as drilled
 from stagedoor.cli.endings import ending_of, progress_of
 from stagedoor.cli.experiment import picture
-from stagedoor.cli.history import table
+from stagedoor.cli.history import lines
 from stagedoor.cli.rollout_view import ago, rollouts
 from stagedoor.cli.why import explain
 
@@ -152,10 +152,12 @@ def test_history_folds_in_a_narrow_terminal() -> None:
         "who": "[b]alice",
         "reason": "a rather long reason for going back",
     }
-    wide = shown(table([entry]))
+    wide = shown(lines([entry]))
     assert "8 → 7" in wide
     assert "[b]alice" in wide
-    assert "…" not in shown(table([entry]), 60)
+    narrow = shown(lines([entry]), 60)
+    assert "…" not in narrow
+    assert "      a rather long reason for going back" in narrow
 
 
 def test_an_experiment_shows_users_rates_and_an_interval() -> None:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from stagedoor.cli import options
@@ -30,7 +30,7 @@ def history(controller: Service, model: str, at: str | None, limit: int, *, as_j
     console = Console(highlight=False)
     console.print(sentence(told), markup=False)
     if told["entries"]:
-        console.print(table(told["entries"]))
+        console.print(lines(told["entries"]))
 
 
 def sentence(told: Json) -> str:
@@ -42,22 +42,22 @@ def sentence(told: Json) -> str:
     return f"{when}: version {live['version']}, since {moment(live['since'])} (entry {live['seq']}, {live['who']})."
 
 
-def table(entries: list[Json]) -> Table:
-    """One row a decision. Cells fold where it is narrow; nothing is cut."""
-    shown = Table(box=None, pad_edge=False)
-    for heading in ("#", "when", "what", "version", "live", "epoch", "who", "why"):
-        shown.add_column(heading, overflow="fold")
-    for entry in entries:
-        shown.add_row(*(Text(str(cell)) for cell in _cells(entry)))
-    return shown
+def lines(entries: list[Json]) -> RenderableType:
+    """Each decision in a line, and its reason beneath: sentences fit into no column of a terminal."""
+    return Group(*(part for entry in entries for part in (_headline(entry), _reason(entry))))
 
 
-def _cells(entry: Json) -> tuple[object, ...]:
+def _headline(entry: Json) -> Text:
     before, after = entry.get("from_version"), entry.get("to_version")
     version = f"{before} → {after}" if before and after and before != after else after or before or ""
-    kind = str(entry["kind"]).replace("_", " ")
-    live = entry.get("live") or ""
-    return entry["seq"], moment(entry["at"]), kind, version, live, entry["epoch"], entry["who"], entry["reason"]
+    line = Text(f"{entry['seq']:>4}  {moment(entry['at'])}  ", overflow="fold")
+    line.append(str(entry["kind"]).replace("_", " "), "bold")
+    line.append(f" {version}  live: {entry.get('live') or 'nothing'}  epoch {entry['epoch']}  by {entry['who']}")
+    return line
+
+
+def _reason(entry: Json) -> Padding:
+    return Padding(Text(str(entry["reason"]), "dim", overflow="fold"), (0, 0, 0, 6))
 
 
 def moment(seconds: float) -> str:
