@@ -85,5 +85,5 @@ def _panel(endpoints: Endpoints) -> None:
     places.add_row("MLflow", endpoints.mlflow, "sign in with the promoter's token")
     places.add_row("Gateway", endpoints.gateway, "how to call it: /docs")
     if endpoints.controller is not None:
-        places.add_row("Controller", endpoints.controller, "gates, canaries, rollbacks: stagedoor status")
+        places.add_row("Controller", endpoints.controller, "what it decides: stagedoor status")
     Console(highlight=False).print(Panel(places, title="Stagedoor is running", expand=False))
