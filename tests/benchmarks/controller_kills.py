@@ -2,9 +2,9 @@
 
     python tests/benchmarks/controller_kills.py [--kills 50] [--seconds 3600] [--seed 1] [--json FILE]
 
-Good, harmful and refused versions of several models are promoted again and again under load. A first round without any kill
-says how each kind ends; then the controller's worker, its master process or both are killed at random moments while
-something is under way. Each round's ends are compared with those of the first.
+A good, a harmful and a refused version, each of a model of its own, are promoted again and again under load. A first round
+without any kill says how each kind ends; then the controller's worker, its master process or both are killed at random moments
+while something is under way, some times in each round. Each round's ends are compared with those of the first.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from rollouts import loaded
 from small_versions import GOOD, HARMFUL, REFUSED
 
 KINDS = {"good": GOOD, "harmful": HARMFUL, "refused": REFUSED}
-MODELS = tuple(f"{kind}-{letter}" for kind in KINDS for letter in "ab")
+MODELS = tuple(f"{kind}-roots" for kind in KINDS)
 STRATEGY = "canary steps=10,50 interval=1s outcomes=20 delta=5 delta_latency=5 max_latency=5s min_outcomes=20"
 PER_SECOND = 20
 """Requests of each model."""
@@ -40,8 +40,9 @@ AIM_SECONDS = 20.0
 PAUSE_SECONDS = (0.0, 3.0)
 """At least between the moment when the controller answers again and its next death."""
 LOOK_SECONDS = 0.05
-ROUND_SECONDS = 600.0
-"""Each death costs a start of the controller, which is slow on a busy machine."""
+DEATHS_A_ROUND = 6
+"""Then the round may end: a controller that never lives long enough to look once decides nothing."""
+ROUND_SECONDS = 400.0
 End = tuple[str, bool, bool, bool, str]
 
 
@@ -56,6 +57,7 @@ class Deaths:
     wanted: int
     chance: random.Random
     done: int = 0
+    left: int = 0
     phases: collections.Counter[str] = field(default_factory=collections.Counter)
     victims: collections.Counter[str] = field(default_factory=collections.Counter)
 
@@ -73,7 +75,7 @@ class Deaths:
 
     def _run(self, stop: threading.Event) -> None:
         while self.done < self.wanted and not stop.wait(LOOK_SECONDS):
-            if self.running.controllers.is_ready(0):
+            if self.left > 0 and self.running.controllers.is_ready(0):
                 self._kill_once(stop)
 
     def _kill_once(self, stop: threading.Event) -> None:
@@ -89,6 +91,7 @@ class Deaths:
         victim = self.chance.choice(VICTIMS)
         if self.running.controllers.kill(0, victim):
             self.done += 1
+            self.left -= 1
             self.victims[victim] += 1
             self.phases[aim if aim in busy else min(busy)] += 1
 
@@ -144,6 +147,7 @@ def main() -> None:
             rounds = []
             with deaths.falling():
                 while deaths.done < options.kills and time.monotonic() - began < options.seconds:
+                    deaths.left = DEATHS_A_ROUND
                     rounds.append(round_of(running, asker))
                     print(f"{deaths.done} kills, {len(rounds)} rounds, {time.monotonic() - began:.0f} s", flush=True)
         found = audit(running.ledger)
@@ -153,18 +157,25 @@ def main() -> None:
         of_kind = [name for name in MODELS if name.startswith(kind)]
         ends = [one[name] for one in rounds for name in of_kind]
         rows.append((kind, str(unkilled[of_kind[0]]), len(ends), sum(name.startswith(kind) for _, name, _ in other)))
-    errors = sum(shot.status != 200 for shot in load.shots)
+    errors = collections.Counter(shot.failure or str(shot.status) for shot in load.shots if shot.status != 200)
     print_table(
         f"{deaths.done} SIGKILLs ({dict(deaths.victims)}); phases they fell into: {dict(deaths.phases)}",
         ["version", "end without kills: outcome, live, has alias, serves alone, verdict", "under kills", "ended elsewhere"],
         rows,
     )
     print_table("Ledger and epochs (all but rows, generations, epochs and reports: target 0)", *audit_table(found, watch))
-    print(f"{len(load.shots)} requests, {errors} errors (target 0). {time.monotonic() - began:.0f} s.")
+    print(f"{len(load.shots)} requests, {errors.total()} errors (target 0) {dict(errors)}. {time.monotonic() - began:.0f} s.")
     for where in other[:10]:
         print("ended elsewhere:", where)
     if options.json:
-        told = {"kills": deaths.done, "rounds": rounds, "unkilled": unkilled, "audit": asdict(found), "errors": errors}
+        told = {
+            "kills": deaths.done,
+            "rounds": rounds,
+            "unkilled": unkilled,
+            "audit": asdict(found),
+            "errors": errors,
+            "phases": deaths.phases,
+        }
         options.json.write_text(json.dumps({**told, "requests": len(load.shots), "back": watch.back}, indent=2))
 
 

@@ -212,7 +212,7 @@ def main() -> None:
     moves = sorted((move for one in promoters for move in one.moves), key=lambda move: move.at)
     books = compare(moves, rows)
     kinds = collections.Counter(row["kind"] for row in rows)
-    errors = sum(shot.status != 200 for shot in load.shots)
+    errors = collections.Counter(shot.failure or str(shot.status) for shot in load.shots if shot.status != 200)
     where = "PostgreSQL" if server else "SQLite"
     print_table(
         f"{CONTROLLERS} controllers on {where}, {killer.done} SIGKILLs, {PROMOTERS} promoters, {options.seconds:g} s",
@@ -220,7 +220,7 @@ def main() -> None:
         [tuple(f"{value:.2f}" if isinstance(value, float) else value for value in asdict(books).values())],
     )
     print_table("Ledger and epochs (all but rows, generations, epochs and reports: target 0)", *audit_table(found, watch))
-    print(f"Decisions: {dict(kinds)}. {len(load.shots)} requests, {errors} errors (target 0).")
+    print(f"Decisions: {dict(kinds)}. {len(load.shots)} requests, {errors.total()} errors (target 0) {dict(errors)}.")
     print(f"Registrations or moves that MLflow did not take: {sum(len(one.failed) for one in promoters)}.")
     if options.json:
         told = {"kills": killer.done, "books": asdict(books), "audit": asdict(found), "errors": errors, "kinds": kinds}
