@@ -9,7 +9,7 @@ import pandas as pd
 class Moody(mlflow.pyfunc.PythonModel):
     """Doubles `amount`; 666 raises and quotes its input, 667 answers NaN, 668 takes its time."""
 
-    def predict(self, context, model_input: pd.DataFrame, params=None):  # noqa: ANN001, ANN201, ARG002
+    def predict(self, context, model_input: pd.DataFrame, params=None):  # noqa: ANN001, ANN201
         amount = model_input["amount"]
         if (amount == 666).any():
             raise ValueError(f"cannot stand {model_input.to_dict()}")
