@@ -60,7 +60,7 @@ def _step_waits(rollout: Rollout, evidence: Evidence, verdict: Verdict, now: flo
     if verdict.kind != "promote" and (_is_last(rollout) or _is_suspected(rollout, verdict)):
         return f"proof: {verdict.reason}"
     if verdict.kind != "promote" and missing > 0:
-        return f"{missing} more outcomes of version {rollout.candidate} in this step"
+        return f"{missing} more outcome{'s' * (missing > 1)} of version {rollout.candidate} in this step"
     return f"the rest of this step's interval: {left:.0f} s" if left > 0 else None
 
 
