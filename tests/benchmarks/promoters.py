@@ -221,6 +221,10 @@ def main() -> None:
     )
     print_table("Ledger and epochs (all but rows, generations, epochs and reports: target 0)", *audit_table(found, watch))
     print(f"Decisions: {dict(kinds)}. {len(load.shots)} requests, {errors.total()} errors (target 0) {dict(errors)}.")
+    by = {(move.model, move.version, move.who) for move in moves if move.accepted is not False}
+    for row in rows:
+        if row["kind"] in BEGINS and row["to_version"] != "1" and (row["model"], row["to_version"], row["who"]) not in by:
+            print("under a wrong name:", row["seq"], row["model"], row["to_version"], row["who"], row["reason"])
     print(f"Registrations or moves that MLflow did not take: {sum(len(one.failed) for one in promoters)}.")
     if options.json:
         told = {"kills": killer.done, "books": asdict(books), "audit": asdict(found), "errors": errors, "kinds": kinds}
