@@ -10,11 +10,11 @@ from registry_hooks.desk.reading import Reading
 from registry_hooks.desk.standing import Standing, against_promotion, just_ended, promoters_of, standing
 from registry_hooks.desk.targets import version_for
 from stagedoor import names
-from stagedoor.domain.intent import Author, ModelVersion, RegisteredModel
+from stagedoor.domain.intent import Author, ModelVersion, RegisteredModel, author_of
 from stagedoor.domain.refs import check_alias, check_version
 from stagedoor.domain.strategy import Strategy
 from stagedoor.domain.traffic import Sticky, TrafficPolicy
-from stagedoor.errors import Conflict, InvalidRequest, ModelNotFound, OwnApproval, RegistryConflict, RegistryNotFound
+from stagedoor.errors import Conflict, InvalidRequest, ModelNotFound, OwnApproval, RegistryNotFound
 from stagedoor.telemetry import get_logger
 
 Fault = Literal["error", "latency", "nan"]
@@ -197,16 +197,20 @@ class Desk(Reading):
         before = model.aliases.get(alias)
         if before == version:
             return
-        self._sign(model.name, alias, version, who)
-        try:
-            self._registry.move_alias(model.name, alias, version, expected=before, who=who)
-        except RegistryConflict:
-            key = names.TAG_BY_PREFIX + alias
-            self._registry.tag_model(model.name, key, model.tags.get(key))
-            raise
+        self._registry.move_alias(model.name, alias, version, expected=before, who=who)
+        self._sign_if_nobody_did(model.name, alias, version, who)
+
+    def _sign_if_nobody_did(self, name: str, alias: str, version: str | None, who: str) -> None:
+        """The guarded MLflow server writes the author down with the move; against any other server the desk has to.
+
+        Afterwards, so that who loses a race never signs for the winner.
+        """
+        model = self._registry.model(name)
+        if model.aliases.get(alias) == version and author_of(model, alias) is None:
+            self._sign(name, alias, version, who)
 
     def _sign(self, name: str, moved: str, version: str | None, who: str) -> None:
-        """Say who asks, before it is done: whoever sees the move sees its author. It says nothing of any other version."""
+        """Write down who asks. It says nothing of any other version."""
         author = Author(who, version, datetime.fromtimestamp(self._clock(), UTC))
         self._registry.tag_model(name, names.TAG_BY_PREFIX + moved, str(author))
 

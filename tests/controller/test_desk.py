@@ -111,17 +111,24 @@ def test_somebody_quicker_wins(controller: Controller, monkeypatch: pytest.Monke
     assert tags(controller) == {}
 
 
-def test_the_author_is_known_before_the_move_is(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
+def test_who_loses_a_race_never_signs_for_the_winner(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     move = controller.registry.move_alias
 
-    def watched(*arguments: Any, **more: Any) -> None:
-        seen.append(tags(controller)["stagedoor.by.champion"])
+    def bob_is_quicker(*arguments: Any, **more: Any) -> None:
+        move("fraud", "champion", "3", expected="1", who="bob")
         move(*arguments, **more)
 
-    monkeypatch.setattr(controller.registry, "move_alias", watched)
+    monkeypatch.setattr(controller.registry, "move_alias", bob_is_quicker)
+    with pytest.raises(RegistryConflict):
+        controller.desk.promote("fraud", "2", who="alice")
+    assert tags(controller)["stagedoor.by.champion"].split("\t")[:2] == ["bob", "3"]
+
+
+def test_the_desk_signs_where_the_registry_does_not(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
+    move = controller.registry.move_alias
+    monkeypatch.setattr(controller.registry, "move_alias", lambda *arguments, who, **more: move(*arguments, **more))
     controller.desk.promote("fraud", "2", who="alice")
-    assert [author.split("\t")[:2] for author in seen] == [["alice", "2"]]
+    assert tags(controller)["stagedoor.by.champion"].split("\t")[:2] == ["alice", "2"]
 
 
 def test_finishing_names_the_version_on_its_way(controller: Controller) -> None:
