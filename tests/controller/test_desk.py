@@ -126,7 +126,12 @@ def test_who_loses_a_race_never_signs_for_the_winner(controller: Controller, mon
 
 def test_the_desk_signs_where_the_registry_does_not(controller: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
     move = controller.registry.move_alias
-    monkeypatch.setattr(controller.registry, "move_alias", lambda *arguments, who, **more: move(*arguments, **more))
+
+    def unsigned(*arguments: Any, who: str, **more: Any) -> None:
+        assert who == "alice"
+        move(*arguments, **more)
+
+    monkeypatch.setattr(controller.registry, "move_alias", unsigned)
     controller.desk.promote("fraud", "2", who="alice")
     assert tags(controller)["stagedoor.by.champion"].split("\t")[:2] == ["alice", "2"]
 
