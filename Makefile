@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 ARGS ?=
 TESTS ?= tests
 SECONDS_FOR_TESTS ?= 4200
+# Test files run side by side in so many processes: most of the time of the long ones is waiting.
+SIDE_BY_SIDE ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
@@ -26,7 +28,7 @@ watch: $(VENV)/.installed-demo ## While the demo runs, in another terminal: a ba
 
 test: lint ## Every check and every test; TESTS=tests/unit for some
 	@echo "== pytest"
-	$(BIN)/python -m pytest $(TESTS) --session-timeout=$(SECONDS_FOR_TESTS)
+	$(BIN)/python -m pytest $(TESTS) -n $(SIDE_BY_SIDE) --dist loadfile --session-timeout=$(SECONDS_FOR_TESTS)
 
 lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts, dependencies
 	@echo "== ruff format"; $(BIN)/ruff format --check .
