@@ -85,6 +85,10 @@ class Led(Site):
         )
         assert answer.status_code == 200, answer.text
 
+    def problems(self) -> list[str]:
+        """What the gateway complains of; nothing before it has read of the model."""
+        return [text for model in self.status()["models"] for text in model["problems"]]
+
     def epochs(self) -> list[int]:
         """The epoch of each worker's route."""
         return [worker["routes"].get("led", 0) for worker in self.status()["workers"]]
@@ -105,7 +109,7 @@ def test_a_gateway_serves_what_the_controller_issued_whatever_people_and_outages
     for factor in (2.0, 3.0):
         led.register("led", led.times(factor))
     led.point("led", "2")
-    until(lambda: any("waits for a controller" in text for text in led.status()["models"][0]["problems"]), 30, "it waits")
+    until(lambda: any("waits for a controller" in text for text in led.problems()), 30, "it waits")
     assert led.predict("led")[0] in {404, 503}
     led.issue(1, "1", warm=("2",))
     until(lambda: set(led.epochs()) == {1}, 30, "epoch 1 is in force")
@@ -116,7 +120,7 @@ def test_a_gateway_serves_what_the_controller_issued_whatever_people_and_outages
         until(lambda: set(led.epochs()) == {2}, 30, "epoch 2 is in force")
         assert {answer[1] for answer in watch.next(60)} == {"1", "2"}
         led.issue(1, "2")  # an older controller's last word
-        until(lambda: any("no epoch goes back" in text for text in led.status()["models"][0]["problems"]), 30, "it is ignored")
+        until(lambda: any("no epoch goes back" in text for text in led.problems()), 30, "it is ignored")
         led.signal_mlflow(signal.SIGKILL)
         time.sleep(STALE_AFTER_SECONDS + 3)
         assert {answer[1] for answer in watch.next(60)} == {"1"}
