@@ -14,7 +14,6 @@ PHASES: Final = (
     "rolling",
     "baking",
     "paused",
-    "held",
     "frozen",
     "refused",
     "drill",

@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from registry_hooks.desk.ports import Board, Books, Entry, EvidenceSource, Json, Ledger
+from registry_hooks.experiment import report
 from stagedoor import names
 from stagedoor.domain.intent import RegisteredModel
 from stagedoor.domain.route_tag import read_route
@@ -69,8 +70,6 @@ class Reading:
 
     def experiment(self, name: str) -> Json:
         """How the arms of the split do. Raises ModelNotFound, Conflict without a split, and EvidenceUnavailable."""
-        from registry_hooks.experiment import report  # noqa: PLC0415  it needs scipy, which takes its time
-
         route = current_route(self._registered(name))
         if route is None or len(route.arms) < 2:  # noqa: PLR2004  a comparison needs two
             raise Conflict(
