@@ -17,6 +17,7 @@ import orjson
 from stagedoor.domain.route_tag import read_route, write_route
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, State, VersionEntry
 from stagedoor.domain.traffic import Route
+from stagedoor.domain.tuning import Tuning, parse_tuning, tuning_tags
 from stagedoor.errors import InvalidTag, RegistryGarbled
 from stagedoor.paths import StatePaths
 
@@ -79,6 +80,7 @@ def _from_model(entry: ModelEntry) -> dict[str, Any]:
         "problems": entry.problems,
         "issued": entry.issued,
         "created_at": entry.created_at,
+        "tuning": tuning_tags(entry.tuning),
     }
     return {key: value for key, value in data.items() if value}
 
@@ -104,6 +106,7 @@ def _to_model(name: str, data: dict[str, Any]) -> ModelEntry:
         problems=tuple(map(_text, data.get("problems", ()))),
         issued=_issued(_text_or_none(data.get("issued"))),
         created_at=_number(data.get("created_at", 0)),
+        tuning=_to_tuning(data.get("tuning", {})),
     )
 
 
@@ -122,6 +125,12 @@ def _issued(text: str | None) -> str | None:
     if text is not None:
         read_route(text)
     return text
+
+
+def _to_tuning(data: dict[str, Any]) -> Tuning:
+    tuning, problems = parse_tuning(_texts(data))
+    _need(not problems)
+    return tuning
 
 
 def _need(condition: bool) -> None:  # noqa: FBT001  an assertion that stays in optimised code

@@ -103,7 +103,7 @@ def route_keys(view: View, snapshot: Snapshot) -> tuple[frozenset[Key], frozense
 def _current(old: LiveModel | None, entry: ModelEntry, lacking: list[Key], failed: Collection[Key]) -> ModelEntry:
     before = old.entry.route if old is not None else None
     if old is not None and before is not None and (lacking or _goes_back(old.entry, entry)):
-        return old.entry
+        return old.entry if old.entry.tuning == entry.tuning else replace(old.entry, tuning=entry.tuning)
     if not lacking or entry.route is None:
         return entry
     stable = version_key(entry, entry.route.stable.version)

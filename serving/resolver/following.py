@@ -8,6 +8,7 @@ from stagedoor import names
 from stagedoor.domain.follow import Follower, follow, versions_in_use, wanted_versions
 from stagedoor.domain.intent import RegisteredModel
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
+from stagedoor.domain.tuning import tuning_tags
 
 
 class Here(NamedTuple):
@@ -35,7 +36,7 @@ def as_last_known(entry: ModelEntry) -> RegisteredModel:
     """What the registry must have said for `entry` to come about; stands in until it can be read."""
     tags = {names.TAG_TRAFFIC: entry.policy, names.TAG_STICKY: entry.sticky, names.TAG_ROUTE: entry.issued}
     newest = max(entry.versions, key=int, default=None)
-    said = {key: text for key, text in tags.items() if text}
+    said = {key: text for key, text in tags.items() if text} | tuning_tags(entry.tuning)
     return RegisteredModel(entry.name, entry.aliases, entry.stages, said, newest, entry.created_at)
 
 

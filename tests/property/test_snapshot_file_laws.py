@@ -22,6 +22,7 @@ from serving.snapshot_file import (
 from stagedoor.domain.route_tag import write_route
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import WHOLE, Arm, Drill, Rolling, Route, Sticky
+from stagedoor.domain.tuning import Caching, Tuning
 from stagedoor.errors import RegistryGarbled
 from stagedoor.paths import StatePaths
 
@@ -42,6 +43,16 @@ OF_A_CONTROLLER: dict[str, Any] = {
     "rolling": Rolling("3", ("north-1",)),
     "drill": Drill("nan", 0.5, "c", 2e9),
 }
+
+
+tunings = st.sampled_from(
+    [
+        Tuning(),
+        Tuning(64, batch_declared=True, cache=Caching(60.0, 2**26), compile=False),
+        Tuning(0),
+        Tuning(batch_declared=True),
+    ]
+)
 
 
 @st.composite
@@ -74,6 +85,7 @@ def models(draw: st.DrawFn) -> ModelEntry:
         tuple(draw(st.lists(words, max_size=2))),
         draw(st.none() | routes().map(lambda route: write_route(replace(route, issued=True)))),
         draw(st.integers(0, 2**53)),
+        draw(tunings),
     )
 
 
@@ -107,6 +119,7 @@ GOOD = Snapshot(
             ("x",),
             write_route(Route(8, (Arm("champion", "2", WHOLE),), b"salt", **OF_A_CONTROLLER)),
             5,
+            Tuning(64, batch_declared=True, cache=Caching(60.0, 2**26), compile=False),
         )
     },
 )

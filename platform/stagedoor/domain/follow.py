@@ -14,6 +14,7 @@ from stagedoor.domain.issued import bring_into_force, governed_aliases, read_iss
 from stagedoor.domain.readiness import Versions, effective, is_ready, lagging, read_tag
 from stagedoor.domain.snapshot import ModelEntry
 from stagedoor.domain.traffic import WHOLE, Arm, Route, Sticky, TrafficPolicy, salt_for
+from stagedoor.domain.tuning import parse_tuning
 
 Mode = Literal["aliases", "route"]
 
@@ -65,9 +66,10 @@ def follow(
     before = previous or ModelEntry(model.name)
     policy = read_tag(model.tags.get(names.TAG_TRAFFIC), before.policy, TrafficPolicy.parse)
     sticky = read_tag(model.tags.get(names.TAG_STICKY), before.sticky, Sticky.parse)
+    tuning, untuned = parse_tuning(model.tags, before.tuning)
     wish = _Wish(model, policy.value, sticky.value, before, versions)
     meaning = _as_issued(wish, how.node) if how.mode == "route" else _as_named(wish, serial)
-    problems = [problem for problem in (policy.problem, sticky.problem, *meaning.problems) if problem]
+    problems = [problem for problem in (policy.problem, sticky.problem, *untuned, *meaning.problems) if problem]
     return replace(
         before,
         aliases=meaning.aliases,
@@ -79,6 +81,7 @@ def follow(
         versions=versions,
         problems=tuple(problems),
         created_at=model.created_at,
+        tuning=tuning,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from stagedoor.domain.intent import EMPTY
 from stagedoor.domain.traffic import Route
+from stagedoor.domain.tuning import PLAIN, Tuning
 
 State = Literal["pending", "ready", "refused"]
 
@@ -36,7 +37,8 @@ class ModelEntry:
     `aliases` and `stages` are the effective ones: a name whose new version is not ready still means the old one.
     `policy` and `sticky` are the last well-formed tags; `issued` is the last route of a controller, as its tag stood, which
     need not be in force yet. `problems` are sentences about what is asked for and not done. `created_at` tells the model
-    from another that had its name before (see RegisteredModel); 0 where that is not known.
+    from another that had its name before (see RegisteredModel); 0 where that is not known. `tuning` is how its versions are
+    to be run, by the last well-formed tags.
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelEntry:
     problems: tuple[str, ...] = ()
     issued: str | None = None
     created_at: int = 0
+    tuning: Tuning = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

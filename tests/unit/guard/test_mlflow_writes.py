@@ -19,6 +19,9 @@ FREE_ON_MODELS = (
     "stagedoor.sticky",
     "stagedoor.gate.latency",
     "stagedoor.control",
+    "stagedoor.batch",
+    "stagedoor.cache",
+    "stagedoor.compile",
     "x",
 )
 FREE_ON_VERSIONS = ("stagedoor.sha256", "semver", "stagedoor.route", "note")
