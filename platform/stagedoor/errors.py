@@ -9,6 +9,9 @@ StagedoorError
 │   ├── SchemaMismatch          the data does not fit the model's signature
 │   ├── MalformedName           no such name can exist
 │   ├── MalformedHeader         a header no honest client sends
+│   ├── TargetTooLong           a request line over the limit
+│   ├── HeadTooLarge            too many headers, or too long ones
+│   ├── RequestTooSlow          head or body did not arrive in time
 │   ├── TokenInvalid            no token, or one that proves nothing
 │   ├── TokenExpired            it was a good token once
 │   ├── PermissionDenied        a good token without the right
@@ -150,6 +153,38 @@ class MalformedHeader(Rejected):
 
     def __str__(self) -> str:
         return f"The header {self.name} is malformed: {self.rule}."
+
+
+class TargetTooLong(Rejected):
+    """The request line has more than `limit` bytes."""
+
+    unit = "bytes"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"The request line is longer than {self.limit} bytes. Shorten the path or the query."
+
+
+class HeadTooLarge(Rejected):
+    """The headers of a request are more than `limit` in `unit`: `headers`, or `bytes`."""
+
+    def __init__(self, limit: int, unit: str = "bytes") -> None:
+        super().__init__(limit, unit)
+        self.limit = limit
+        self.unit = unit
+
+    def __str__(self) -> str:
+        return f"The request has more than {self.limit} {self.unit} in its head or in one header. Send fewer, or shorter ones."
+
+
+class RequestTooSlow(Rejected):
+    """Head or body of a request did not arrive in time."""
+
+    def __str__(self) -> str:
+        return "The request did not arrive in time. Send it again, and faster."
 
 
 class TokenInvalid(Rejected):

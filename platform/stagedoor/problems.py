@@ -44,10 +44,14 @@ class MethodNotAllowed(errors.Rejected):
 
 
 class MalformedRequest(errors.Rejected):
-    """Not a request that HTTP allows, for a reason that no other leaf names."""
+    """Not a request that HTTP allows, for a reason that no other leaf names; `why` is a sentence that quotes nothing of it."""
+
+    def __init__(self, why: str = "The request is malformed. Compare it with the examples at /docs.") -> None:
+        super().__init__(why)
+        self.why = why
 
     def __str__(self) -> str:
-        return "The request is malformed. Compare it with the examples at /docs."
+        return self.why
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,15 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = MappingProxyType(
         ),
         errors.MalformedHeader: Problem(
             "header_malformed", 400, "Malformed header", "Send the header once, in the form that the detail describes."
+        ),
+        errors.TargetTooLong: Problem(
+            "target_too_long", 414, "Request line too long", "Send the data in the body; paths and queries here are short."
+        ),
+        errors.HeadTooLarge: Problem(
+            "head_too_large", 431, "Headers too large", "Send fewer or shorter headers; `limit` and `unit` say how much fits."
+        ),
+        errors.RequestTooSlow: Problem(
+            "request_timeout", 408, "Request timed out", "Send the request again, whole and without pauses."
         ),
         errors.TokenInvalid: Problem(
             "token_invalid",
