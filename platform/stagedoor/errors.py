@@ -5,6 +5,7 @@ StagedoorError
 │   ├── MalformedBody           not readable as what it claims to be
 │   ├── BodyTooLarge            over a limit of bytes or rows
 │   ├── UnsupportedMediaType    no codec for this content type
+│   ├── UnsupportedEncoding     compressed in a way that is not unpacked here
 │   ├── InvalidRequest          readable, yet not a request of this protocol
 │   ├── SchemaMismatch          the data does not fit the model's signature
 │   ├── MalformedName           no such name can exist
@@ -105,6 +106,17 @@ class UnsupportedMediaType(Rejected):
 
     def __str__(self) -> str:
         return f"The content type is not one of those accepted here: {', '.join(self.accepted)}."
+
+
+class UnsupportedEncoding(Rejected):
+    """The body's Content-Encoding is none of those `accepted`, or several at once."""
+
+    def __init__(self, accepted: Iterable[str]) -> None:
+        self.accepted = tuple(accepted)
+        super().__init__(self.accepted)
+
+    def __str__(self) -> str:
+        return f"The body's Content-Encoding is not one of those accepted here, alone: {', '.join(self.accepted)}."
 
 
 class InvalidRequest(Rejected):

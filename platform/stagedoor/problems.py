@@ -90,6 +90,9 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = MappingProxyType(
         errors.UnsupportedMediaType: Problem(
             "unsupported_media_type", 415, "Unsupported media type", "Send one of the content types that `accepted` lists."
         ),
+        errors.UnsupportedEncoding: Problem(
+            "unsupported_encoding", 415, "Unsupported encoding", "Send the body plain, or in one of the codings in `accepted`."
+        ),
         errors.InvalidRequest: Problem(
             "request_invalid", 422, "Invalid request", "The JSON is sound, yet not a request of this protocol. See /docs."
         ),
@@ -323,4 +326,6 @@ def _headers(error: BaseException, row: Problem, request_id: str) -> tuple[tuple
         headers.append(("Retry-After", str(error.retry_after)))
     if isinstance(error, MethodNotAllowed):
         headers.append(("Allow", ", ".join(error.allowed)))
+    if isinstance(error, errors.UnsupportedEncoding):
+        headers.append(("Accept-Encoding", ", ".join(error.accepted)))  # RFC 9110, 15.5.16
     return tuple(headers)

@@ -20,6 +20,7 @@ EXAMPLES: tuple[tuple[Exception, str, int], ...] = (
     (errors.MalformedBody("is empty"), "body_malformed", 400),
     (errors.BodyTooLarge(10), "body_too_large", 413),
     (errors.UnsupportedMediaType(["text/csv"]), "unsupported_media_type", 415),
+    (errors.UnsupportedEncoding(["gzip", "zstd"]), "unsupported_encoding", 415),
     (errors.InvalidRequest("Send one of inputs and instances."), "request_invalid", 422),
     (errors.SchemaMismatch("amount", "a double", "a string"), "schema_mismatch", 422),
     (errors.MalformedName("alias", "letters"), "name_malformed", 400),
