@@ -245,7 +245,13 @@ def _dechunked(connection: socket.socket, data: bytes) -> bytes:
 @pytest.fixture(scope="session", params=sorted(SERVERS))
 def gateway(request: pytest.FixtureRequest, house: StatePaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway under test."""
-    folder = tmp_path_factory.mktemp(request.param)
+    with started(request.param, house, tmp_path_factory.mktemp(request.param)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def started(kind: str, house: StatePaths, folder: Path, **changes: str) -> Iterator[Gateway]:
+    """A gateway of two workers that writes its log into `folder`; `changes` are environment variables."""
     log = folder / "gateway.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -258,15 +264,16 @@ def gateway(request: pytest.FixtureRequest, house: StatePaths, tmp_path_factory:
         "STAGEDOOR_LOAD_WAIT_SECONDS": "1",
         "STAGEDOOR_DEFAULT_MODEL": "cancer",
         "STAGEDOOR_STALE_AFTER_SECONDS": "3600",
+        **changes,
     }
     command = [
         sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "--bind", f"127.0.0.1:{port}",
-        "--workers", "2", *SERVERS[request.param],
+        "--workers", "2", *SERVERS[kind],
     ]  # fmt: skip
     with log.open("wb") as sink:
         child = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, start_new_session=True)
     try:
-        running = Gateway(request.param, port, child.pid, log, house)
+        running = Gateway(kind, port, child.pid, log, house)
         _wait_until_ready(running, child)
         yield running
     finally:
