@@ -6,6 +6,7 @@ Whatever a body claims, no more of it is unpacked than the limit and one byte.
 import sys
 import zlib
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
@@ -103,10 +104,12 @@ def _unpack(body: bytes, coding: _Coding, limit: int) -> bytes:
     raise MalformedBody(f"has more than {MAX_FRAMES} {coding.name} frames")
 
 
+@cache
 def _gzip() -> _Coding:
     return _Coding("gzip", lambda: zlib.decompressobj(16 + zlib.MAX_WBITS), zlib.error)
 
 
+@cache
 def _zstd() -> _Coding:
     if sys.version_info >= (3, 14):
         from compression import zstd  # noqa: PLC0415  a worker without such callers never loads it
