@@ -1,0 +1,347 @@
+"""The queue before a model: nobody waits for company, and what waited meanwhile goes together."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from serving.batching import TURN_SECONDS, Batcher, Ticket
+from serving.values import UNNAMED, Inputs
+from stagedoor.errors import Overloaded
+from tests.batching_world import CHECK, POISON, Threads, Told, Twice, block, tensor
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    """A batcher whose threads run when the test says so."""
+
+    def __init__(self, predictor: Twice, max_rows: int = 8, **limits: Any) -> None:
+        self.threads = Threads()
+        self.clock = Clock()
+        self.batcher = Batcher(predictor, CHECK, max_rows, self.threads, clock=self.clock, **limits)
+        self.told: list[Told] = []
+
+    def submit(self, *values: float | Inputs) -> list[Ticket]:
+        """One request for each value."""
+        return [self.send(value if isinstance(value, Inputs) else tensor(value)) for value in values]
+
+    def send(self, inputs: Inputs) -> Ticket:
+        told = Told()
+        ticket = self.batcher.submit(inputs, told)
+        self.told.append(told)
+        return ticket
+
+    def run(self) -> list[Any]:
+        self.threads.run()
+        return [told.value for told in self.told]
+
+
+def test_a_lone_request_starts_at_once_and_alone() -> None:
+    bench = Bench(Twice())
+    (ticket,) = bench.submit(1.0)
+    assert len(bench.threads.pending) == 1
+    assert not ticket.begun
+    assert bench.run() == [[[2.0]]]
+    assert ticket.begun
+
+
+def test_what_came_before_the_thread_did_goes_together() -> None:
+    predictor = Twice()
+    bench = Bench(predictor)
+    bench.submit(1.0, 2.0, 3.0)
+    assert len(bench.threads.pending) == 1
+    assert bench.run() == [[[2.0]], [[4.0]], [[6.0]]]
+    assert predictor.calls == [3]
+
+
+def test_what_came_while_a_batch_ran_is_the_next_batch() -> None:
+    bench: Bench
+    predictor = Twice(during=lambda number: bench.submit(2.0, 3.0, 4.0) if number == 1 else None)
+    bench = Bench(predictor)
+    bench.submit(1.0)
+    assert bench.run() == [[[2.0]], [[4.0]], [[6.0]], [[8.0]]]
+    assert predictor.calls == [1, 3]
+
+
+def test_no_batch_has_more_rows_than_allowed_unless_one_caller_has() -> None:
+    predictor = Twice()
+    bench = Bench(predictor, max_rows=3)
+    bench.submit(tensor(1.0, 2.0), tensor(3.0, 4.0), 5.0, tensor(*range(6)), 7.0)
+    bench.run()
+    assert predictor.calls == [2, 3, 6, 1]
+
+
+def test_kinds_do_not_mix_and_take_turns() -> None:
+    predictor = Twice()
+    bench = Bench(predictor, max_rows=2)
+    bench.submit(1.0, 2.0, 3.0, block((1.0, 2.0)), 4.0, 5.0, block((3.0, 4.0)))
+    answers = bench.run()
+    assert predictor.calls == [2, 2, 2, 1]
+    assert answers[3:5] == [[[2.0, 4.0]], [[8.0]]]
+
+
+def test_the_one_kind_waits_for_one_batch_of_another_at_most() -> None:
+    order: list[float] = []
+    predictor = Twice()
+    bench = Bench(predictor, max_rows=2)
+    for value in (*range(10), 100.0):
+        inputs = tensor(value, width=2 if value == 100.0 else 1)
+        bench.batcher.submit(inputs, lambda answer: order.append(answer.arrays[UNNAMED][0][0] / 2))  # type: ignore[union-attr]
+    bench.threads.run()
+    assert order == [0, 1, 100, *range(2, 10)]
+
+
+def test_requests_without_rows_are_predicted_alone() -> None:
+    predictor = Twice()
+    bench = Bench(predictor)
+    empty = Inputs("tensors", {UNNAMED: np.ones((0, 1))}, 0)
+    bench.submit(empty, empty, 1.0)
+    assert bench.run() == [[], [], [[2.0]]]
+    assert sorted(predictor.calls) == [0, 0, 1]
+
+
+def test_who_leaves_in_time_is_not_predicted_with_and_not_told() -> None:
+    predictor = Twice()
+    bench = Bench(predictor)
+    _, leaver, _ = bench.submit(1.0, 2.0, 3.0)
+    assert leaver.cancel()
+    assert leaver.cancel()
+    bench.threads.run()
+    assert [len(told.answers) for told in bench.told] == [1, 0, 1]
+    assert predictor.calls == [2]
+    assert not leaver.begun
+    assert bench.batcher.waiting_rows == 0
+
+
+def test_if_all_have_left_nothing_is_predicted() -> None:
+    predictor = Twice()
+    bench = Bench(predictor)
+    for ticket in bench.submit(1.0, 2.0):
+        assert ticket.cancel()
+    bench.threads.run()
+    assert predictor.calls == []
+    bench.submit(3.0)
+    bench.threads.run()
+    assert bench.told[-1].value == [[6.0]]
+
+
+def test_it_is_too_late_to_leave_once_the_prediction_has_begun() -> None:
+    tickets: list[Ticket] = []
+    bench = Bench(Twice(during=lambda _: [ticket.cancel() for ticket in tickets]))
+    tickets += bench.submit(1.0, 2.0)
+    assert bench.run() == [[[2.0]], [[4.0]]]
+    assert not any(ticket.cancel() for ticket in tickets)
+
+
+def test_who_fails_to_listen_costs_nobody_else_their_answer() -> None:
+    bench = Bench(Twice())
+
+    def deaf(answer: object) -> None:
+        raise SystemExit
+
+    bench.batcher.submit(tensor(1.0), deaf)
+    bench.submit(2.0)
+    assert bench.run() == [[[4.0]]]
+
+
+def test_a_poison_row_fails_alone() -> None:
+    bench = Bench(Twice())
+    bench.submit(1.0, POISON, 3.0)
+    assert bench.run() == [[[2.0]], "ModelFailed", [[6.0]]]
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_more_rows_than_may_wait_are_refused_at_once() -> None:
+    bench = Bench(Twice(), max_waiting_rows=3)
+    bench.submit(1.0, tensor(2.0, 3.0))
+    with pytest.raises(Overloaded):
+        bench.submit(4.0)
+    assert bench.batcher.waiting_rows == 3
+    assert bench.run() == [[[2.0]], [[4.0], [6.0]]]
+    assert bench.batcher.waiting_rows == 0
+    bench.submit(5.0)
+    assert bench.run()[-1] == [[10.0]]
+
+
+def test_a_request_of_more_rows_than_may_wait_is_taken_where_nothing_waits() -> None:
+    bench = Bench(Twice(), max_waiting_rows=3)
+    bench.submit(tensor(*range(10)))
+    with pytest.raises(Overloaded):
+        bench.submit(1.0)
+    assert bench.run() == [[[2.0 * number] for number in range(10)]]
+
+
+def test_who_would_wait_for_too_long_is_refused() -> None:
+    bench: Bench
+    refused: list[int] = []
+
+    def during(number: int) -> None:
+        if number == 2:  # by now a batch is known to take 1 s
+            for place in range(6):
+                try:
+                    bench.submit(tensor(1.0, 2.0))
+                except Overloaded:
+                    refused.append(place)
+        bench.clock.now += 1.0
+
+    bench = Bench(Twice(during), max_rows=2, max_wait_seconds=3.5)
+    bench.submit(1.0)
+    bench.run()
+    bench.submit(2.0)
+    bench.run()
+    # The batch in hand has 1 s left, so two more of 1 s each may be in front of anybody.
+    assert refused == [3, 4, 5]
+    assert len(bench.told) == 5
+
+
+def test_a_model_that_serves_one_by_one_has_longer_queues() -> None:
+    bench: Bench
+    refused: list[int] = []
+
+    def during(number: int) -> None:
+        if number == 5:
+            for place in range(6):
+                try:
+                    bench.submit(1.0)
+                except Overloaded:
+                    refused.append(place)
+        bench.clock.now += 1.0
+
+    bench = Bench(Twice(during), max_rows=64, max_wait_seconds=3.5)
+    bench.batcher._joint.one_by_one = True  # noqa: SLF001  what an answer without rows leads to
+    bench.submit(1.0, 2.0, 3.0, 4.0)
+    bench.run()
+    bench.submit(5.0)
+    bench.run()
+    assert refused == [3, 4, 5]
+
+
+def test_where_no_thread_can_be_had_the_caller_learns_it_and_nothing_stays_behind() -> None:
+    predictor = Twice()
+    bench = Bench(predictor)
+    bench.threads.full = True
+    with pytest.raises(Overloaded):
+        bench.submit(1.0)
+    assert bench.batcher.waiting_rows == 0
+    bench.threads.full = False
+    bench.submit(2.0)
+    assert bench.run() == [[[4.0]]]
+    assert predictor.calls == [1]
+
+
+def test_who_queued_behind_a_start_that_failed_is_told_so() -> None:
+    predictor = Twice()
+    told: list[Told] = []
+    batcher: Batcher
+
+    def run_in(work: object) -> None:
+        told.append(Told())
+        batcher.submit(tensor(2.0), told[0])
+        raise Overloaded
+
+    batcher = Batcher(predictor, CHECK, 8, run_in)
+    first = Told()
+    with pytest.raises(Overloaded):
+        batcher.submit(tensor(1.0), first)
+    assert told[0].value == "Overloaded"
+    assert first.answers == []
+    assert predictor.calls == []
+
+
+def test_a_batch_that_hangs_does_not_hold_up_those_behind_it() -> None:
+    bench: Bench
+
+    def during(number: int) -> None:
+        if number == 1:
+            bench.submit(2.0)
+            bench.clock.now += 6.0
+            bench.submit(3.0)  # a second thread is asked for
+            assert len(bench.threads.pending) == 1
+            bench.threads.run()
+            assert [len(told.answers) for told in bench.told] == [0, 1, 1]
+
+    predictor = Twice(during)
+    bench = Bench(predictor, max_wait_seconds=5.0)
+    bench.submit(1.0)
+    assert bench.run() == [[[2.0]], [[4.0]], [[6.0]]]
+    assert predictor.calls == [1, 2]
+    bench.submit(4.0)
+    assert bench.run()[-1] == [[8.0]]
+
+
+def test_a_batch_that_has_taken_long_refuses_those_who_would_wait_longer() -> None:
+    bench: Bench
+
+    def during(number: int) -> None:
+        if number == 1:
+            bench.submit(2.0)
+            bench.clock.now += 3.0
+            with pytest.raises(Overloaded):
+                bench.submit(3.0)
+
+    bench = Bench(Twice(during), max_wait_seconds=5.0)
+    bench.submit(1.0)
+    assert bench.run() == [[[2.0]], [[4.0]]]
+
+
+def test_a_busy_model_gives_its_thread_to_others_now_and_then() -> None:
+    bench: Bench
+    ran: list[str] = []
+
+    def during(number: int) -> None:
+        ran.append("batch")
+        if number == 1:
+            bench.submit(2.0)
+            bench.threads(lambda: ran.append("another model"))
+            bench.clock.now += TURN_SECONDS * 2
+
+    bench = Bench(Twice(during))
+    bench.submit(1.0)
+    assert bench.run() == [[[2.0]], [[4.0]]]
+    assert ran == ["batch", "another model", "batch"]
+
+
+def test_where_no_other_thread_can_be_had_a_busy_model_keeps_its_own() -> None:
+    bench: Bench
+
+    def during(number: int) -> None:
+        bench.clock.now += TURN_SECONDS * 2
+        bench.threads.full = number == 1
+        if number == 1:
+            bench.threads.full = False
+            bench.submit(2.0)
+            bench.threads.full = True
+
+    bench = Bench(Twice(during))
+    bench.submit(1.0)
+    assert bench.run() == [[[2.0]], [[4.0]]]
+
+
+def test_what_breaks_a_drain_leaves_nobody_behind_it_waiting() -> None:
+    bench: Bench
+
+    def broken() -> float:
+        bench.batcher._clock = bench.clock  # noqa: SLF001  nothing else in it can be made to break
+        raise RuntimeError
+
+    def during(number: int) -> None:
+        if number == 1:
+            bench.submit(2.0)
+            bench.batcher._clock = broken  # noqa: SLF001  the same
+
+    bench = Bench(Twice(during))
+    bench.submit(1.0)
+    with pytest.raises(RuntimeError):
+        bench.threads.run()
+    assert [told.value for told in bench.told] == [[[2.0]], "Overloaded"]
+    bench.submit(3.0)
+    assert bench.run()[-1] == [[6.0]]
