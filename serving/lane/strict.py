@@ -127,8 +127,11 @@ def _refuse_beginning(data: bytes, limits: Limits) -> None:
         raise HeadTooLarge(limits.head)
     if len(data) > limits.line and data.find(b"\n", 0, limits.line + 2) < 0:
         raise TargetTooLong(limits.line)
-    if data.startswith((b"\r", b"\n")) or data.count(b"\n") != data.count(b"\r\n"):
+    lines = data.count(b"\n")
+    if data.startswith((b"\r", b"\n")) or lines != data.count(b"\r\n"):
         raise _refusal(data, limits)
+    if lines > limits.fields + 1:
+        raise HeadTooLarge(limits.fields, "headers")
 
 
 def _too_large(data: bytes, limits: Limits) -> HeadTooLarge:
