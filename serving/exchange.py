@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from serving import metrics
-from serving.codecs import Decoded
+from serving.codecs import Decoded, Wire
 from serving.http import Request
 from serving.loading.version import Version
 from serving.routing import Choice
@@ -43,11 +42,12 @@ class Attempt:
     never assigned. `began` is when the version was handed the request, in seconds of the performance counter.
     """
 
-    __slots__ = ("_guard", "assigned", "began", "choice", "decoded", "outcome", "version")
+    __slots__ = ("_guard", "assigned", "began", "choice", "decoded", "outcome", "version", "wire")
 
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
         self.version: Version | None = choice.loaded
+        self.wire: Wire | None = None
         self.decoded: Decoded | None = None
         self.began = 0.0
         self.assigned = False
@@ -92,19 +92,30 @@ class Shielded(NamedTuple):
     error: Exception
 
 
-@dataclass(slots=True)
 class Exchange:
     """One request. Each step of the plane fills in what it found out.
 
-    `attempt` is that of the version in hand; `due` is when the caller's patience ends, 0 until somebody has to wait.
+    `started` is in seconds of the performance counter, `at` since the epoch. `attempt` is that of the version in hand; `due`
+    is when the caller's patience ends, 0 until somebody has to wait. `draw` is this request's own unit of assignment. With
+    `headers` and `claims` it is what routing asks of a request.
     """
 
-    head: Head
-    started: float = field(default_factory=time.perf_counter)
-    at: float = field(default_factory=time.time)
-    request_id: str = ""
-    target: Target | None = None
-    principal: Principal | None = None
-    attempt: Attempt | None = None
-    due: float = 0.0
-    shielded: Shielded | None = None
+    __slots__ = ("at", "attempt", "draw", "due", "head", "headers", "principal", "request_id", "shielded", "started", "target")
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self.headers = head.headers
+        self.started = time.perf_counter()
+        self.at = time.time()
+        self.request_id = ""
+        self.draw = 0
+        self.target: Target | None = None
+        self.principal: Principal | None = None
+        self.attempt: Attempt | None = None
+        self.due = 0.0
+        self.shielded: Shielded | None = None
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """What the caller's token says."""
+        return self.principal.claims if self.principal is not None else {}

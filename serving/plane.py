@@ -4,24 +4,24 @@ The lane calls the steps, so that it can wait in between; `Plane.predict` does t
 """
 
 import time
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from functools import partial
+from collections.abc import Callable
 from itertools import count
+from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 from serving.books import Books
-from serving.codecs import CODECS, Answer, Wire
+from serving.codecs import CODECS, Answer, Decoded, Wire
 from serving.exchange import Attempt, Exchange, Head, Shielded
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
 from serving.problems import reply_for
 from serving.rooms import Room
-from serving.routing import Asker, choose
+from serving.routing import choose
 from serving.running import run
 from serving.shadow import Copy, Shadow
 from serving.targets import parse_target
 from serving.trace import request_id_from
+from serving.values import Outputs
 from stagedoor import names
 from stagedoor.auth import Principal, check_predict
 from stagedoor.errors import (
@@ -35,11 +35,14 @@ from stagedoor.errors import (
 )
 from stagedoor.settings import Settings
 
-INLINE_BODY_BYTES: Final = 16_384
+INLINE_BODY_BYTES: Final = 32_768
 """Larger bodies are decoded in a thread, so that one caller's batch never holds up the event loop."""
 
 GRACE_SECONDS: Final = 1.0
 """For an answer that is done when patience ends, and has yet to be put into words."""
+
+Rest = Callable[[], Reply]
+"""What is left of an attempt once a thread is done with it: gives the answer, or raises what the attempt failed with."""
 
 
 class Authenticates(Protocol):
@@ -62,23 +65,29 @@ class Plane:
         # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
         self._trial_room = Room(settings.threads, settings.threads, "trial")
         self._draws = count(time.time_ns())
+        self._default_model = settings.default_model
+        self._max_rows = settings.max_rows
+        self.max_body_bytes = settings.max_body_bytes
+        self.read_seconds = settings.read_timeout_seconds
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
     def admit(self, exchange: Exchange) -> Attempt:
         """Decide from the head alone who asks for what, and which version is to try. Raises Rejected and Unserved."""
         head = exchange.head
+        headers = head.headers
         if head.repeated:
             _refuse_repeated(head.repeated)
-        exchange.request_id = request_id_from(head.headers)
-        principal = self._authenticator.authenticate(head.headers.get("authorization"), now=exchange.at, remote=head.remote)
+        exchange.request_id = request_id_from(headers)
+        principal = self._authenticator.authenticate(headers.get("authorization"), now=exchange.at, remote=head.remote)
         exchange.principal = principal
-        target = parse_target(head.path, head.query, self._settings.default_model)
-        exchange.target = target
+        target = exchange.target = parse_target(head.path, head.query, self._default_model)
         check_predict(principal, target.ref)
-        asker = Asker(head.headers, principal.claims, next(self._draws), exchange.at)
-        attempt = exchange.attempt = Attempt(choose(self._pool.view, target.ref, asker))
-        _check_length(head.headers.get("content-length"), self._settings.max_body_bytes)
+        exchange.draw = next(self._draws)
+        attempt = exchange.attempt = Attempt(choose(self._pool.view, target.ref, exchange))
+        length = headers.get("content-length")
+        if length is not None and length.isdecimal() and int(length) > self.max_body_bytes:
+            raise BodyTooLarge(self.max_body_bytes)
         return attempt
 
     def load(self, attempt: Attempt) -> None:
@@ -92,43 +101,60 @@ class Plane:
         attempt.version = self._pool.load(choice.model, choice.version, self._settings.load_wait_seconds)
 
     def answer(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
-        """Decode, predict, check and encode. Raises Rejected and Unserved."""
-        version, choice, target = attempt.version, attempt.choice, exchange.target
+        """Read, run and reply in the calling thread. Raises Rejected and Unserved."""
+        decoded = self.read(exchange, attempt, body)
+        assert attempt.version is not None  # noqa: S101  load comes first
+        return self.reply(exchange, attempt, run(attempt.version, decoded, attempt.choice.trial))
+
+    def read(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Decoded:
+        """Decode and check the request, and count the version as given it. Raises Rejected and Overloaded."""
+        version, target = attempt.version, exchange.target
         assert version is not None and target is not None  # noqa: PT018, S101  admit and load come first
         attempt.began = time.perf_counter()
-        codec = CODECS[target.codec]
-        headers = exchange.head.headers
-        wire = Wire(body, headers.get("content-type", ""), headers)
-        decoded = codec.decode(wire, version.signature, self._settings.max_rows)
-        attempt.decoded = decoded
+        headers = exchange.headers
+        wire = attempt.wire = Wire(body, headers.get("content-type", ""), headers)
+        decoded = attempt.decoded = CODECS[target.codec].decode(wire, version.signature, self._max_rows)
         if not attempt.assign():
             raise Overloaded  # nobody waits for it any more
-        trial = choice.trial
-        outputs = run(version, decoded, trial)
+        return decoded
+
+    def reply(self, exchange: Exchange, attempt: Attempt, outputs: Outputs) -> Reply:
+        """Put into words what the version has answered. Raises InvalidOutput and InvalidRequest."""
+        version, target, decoded, choice = attempt.version, exchange.target, attempt.decoded, attempt.choice
+        assert version is not None and target is not None and decoded is not None  # noqa: PT018, S101  read comes first
         elapsed_ms = (time.perf_counter() - exchange.started) * 1000
         answer = Answer(choice.model, version.version, exchange.request_id, elapsed_ms)
         try:
-            encoded = codec.encode(outputs, decoded, version.signature, answer)
+            encoded = CODECS[target.codec].encode(outputs, decoded, version.signature, answer)
         except StagedoorError:
             raise
         except Exception as error:  # whatever a model answers, what cannot be written is no answer
             raise InvalidOutput("it cannot be written in this protocol") from error
         if attempt.settle("ok") == "ok":
             self._books.succeeded(exchange, attempt)
-            if trial is not None and trial.mirror is not None:
-                self._shadow.offer(Copy(choice.model, trial, wire, target.codec, outputs, self._settings.max_rows))
-        headers_out = (
+            self._offer_copy(attempt, target.codec, outputs)
+        headers = (
             ("Content-Type", encoded.content_type),
             *encoded.headers,
             *(choice.headers if exchange.shielded is None else _named(exchange, attempt)),
             (names.HEADER_REQUEST_ID, exchange.request_id),
         )
-        return Reply(200, headers_out, encoded.body)
+        return Reply(200, headers, encoded.body)
 
-    def hand_over(self, exchange: Exchange, attempt: Attempt, body: bytes) -> "Future[Reply]":
-        """`answer` in a thread. Raises Overloaded where too many requests wait for one."""
+    def _offer_copy(self, attempt: Attempt, codec: str, outputs: Outputs) -> None:
+        trial = attempt.choice.trial
+        if trial is not None and trial.mirror is not None and attempt.wire is not None:
+            self._shadow.offer(Copy(attempt.choice.model, trial, attempt.wire, codec, outputs, self._max_rows))
+
+    def hand_over(self, exchange: Exchange, attempt: Attempt, body: bytes, done: Callable[[Rest], None]) -> Callable[[], bool]:
+        """Run the attempt in a thread; `done` is called there with the rest. Raises Overloaded where too many wait for one.
+
+        Returns a call that takes it back: True if it had not begun, and never will.
+        """
         room = self._room if attempt.fallback is None else self._trial_room
-        return room.submit(self.answer, exchange, attempt, body)
+        future = room.submit(self.answer, exchange, attempt, body)
+        future.add_done_callback(lambda ended: done(ended.result))
+        return future.cancel
 
     def step_in(self, exchange: Exchange, error: Exception) -> Attempt | None:
         """The attempt of the stable version after `error` of another, where the route has it stand by."""
@@ -170,42 +196,28 @@ class Plane:
         left = max(0.0, exchange.due - now)
         return left if attempt.fallback is None else left / 2
 
-    def out_of_time(self, attempt: Attempt, future: "Future[Reply]") -> Reply:
-        """The answer, should it have come in the last moment.
+    def out_of_time(self, attempt: Attempt, take_back: Callable[[], bool]) -> None:
+        """Give up an attempt whose time is up. Returns if its answer is about to come after all.
 
-        Raises what it failed with, PredictionTimeout, or Overloaded where its turn never came.
+        Raises PredictionTimeout, or Overloaded where its turn never came.
         """
-        if future.cancel():
+        if take_back():
             raise Overloaded
-        if not future.done():
-            outcome = attempt.settle("timeout" if attempt.assigned else "overload")
-            if outcome == "timeout":
-                raise PredictionTimeout(self._settings.predict_timeout_seconds)
-            if outcome != "ok":
-                raise Overloaded
-        return future.result(GRACE_SECONDS)
+        outcome = attempt.settle("timeout" if attempt.assigned else "overload")
+        if outcome == "timeout":
+            raise PredictionTimeout(self._settings.predict_timeout_seconds)
+        if outcome != "ok":
+            raise Overloaded
 
-    def left_alone(self, exchange: Exchange, future: "Future[Reply]") -> None:
-        """The caller has hung up: what comes of the running attempt is counted all the same."""
-        future.add_done_callback(partial(self._bury, exchange))
-
-    def _bury(self, exchange: Exchange, future: "Future[Reply]") -> None:
-        error = None if future.cancelled() else future.exception()
-        if isinstance(error, Exception):
-            self.fail(exchange, error)
-
-    @property
-    def max_body_bytes(self) -> int:
-        """Bytes a body may have."""
-        return self._settings.max_body_bytes
+    # --- all of it, blocking ------------------------------------------------------------------------------------------
 
     def predict(self, request: Request) -> Reply:
-        """All steps in a row, blocking. Never raises."""
+        """All steps in a row. Never raises."""
         exchange = Exchange(Head.of(request))
         try:
             attempt = self.admit(exchange)
-            if len(request.body) > self._settings.max_body_bytes:
-                raise BodyTooLarge(self._settings.max_body_bytes)  # noqa: TRY301  one way out for all failures
+            if len(request.body) > self.max_body_bytes:
+                raise BodyTooLarge(self.max_body_bytes)  # noqa: TRY301  one way out for all failures
             try:
                 return self._attempt(exchange, attempt, request.body)
             except Exception as error:  # whatever it is, the stable version may answer in its place
@@ -221,11 +233,13 @@ class Plane:
             self.load(attempt)
         if self.is_quick(attempt, body):
             return self.answer(exchange, attempt, body)
-        future = self.hand_over(exchange, attempt, body)
+        box: SimpleQueue[Rest] = SimpleQueue()
+        take_back = self.hand_over(exchange, attempt, body, box.put)
         try:
-            return future.result(self.patience(exchange, attempt))
-        except FutureTimeout:
-            return self.out_of_time(attempt, future)
+            return box.get(timeout=self.patience(exchange, attempt))()
+        except Empty:
+            self.out_of_time(attempt, take_back)
+            return box.get(timeout=GRACE_SECONDS)()
 
     def close(self) -> None:
         """Let running predictions end and take no more."""
@@ -246,8 +260,3 @@ def _refuse_repeated(repeated: frozenset[str]) -> None:
     for name in ("authorization", "x-request-id", "content-type", "content-length"):
         if name in repeated:
             raise MalformedHeader(name.title(), "send it once")
-
-
-def _check_length(text: str | None, limit: int) -> None:
-    if text is not None and text.isdecimal() and int(text) > limit:
-        raise BodyTooLarge(limit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote
 
 from serving.drill import Fault, fault_for
@@ -58,17 +58,24 @@ class Choice(NamedTuple):
         return _headers(self.model, self.version, self.arm, self.epoch)
 
 
-class Asker(NamedTuple):
-    """What routing needs to know of a request.
+class Asker(Protocol):
+    """What routing needs to know of a request."""
 
-    `headers` have lower-case names; `draw` is this request's own unit of assignment, for models that are not sticky; `at` is
-    the time in seconds since the epoch.
-    """
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case names."""
 
-    headers: Mapping[str, str]
-    claims: Mapping[str, Any]
-    draw: int
-    at: float
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """Of the caller's token."""
+
+    @property
+    def draw(self) -> int:
+        """This request's own unit of assignment, for models that are not sticky."""
+
+    @property
+    def at(self) -> float:
+        """Seconds since the epoch."""
 
 
 def choose(view: View, ref: ModelRef, asker: Asker) -> Choice:

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * MIB, gt=0, description="Largest request body, in bytes.")
     max_rows: int = Field(100_000, gt=0, description="Most rows in one request.")
     predict_timeout_seconds: float = Field(30.0, gt=0, description="Time allowed for one prediction.")
+    read_timeout_seconds: float = Field(
+        10.0, gt=0, description="Time allowed for a request's head to arrive, and again for its body (large ones have more)."
+    )
     load_wait_seconds: float = Field(20.0, ge=0, description="How long a request for a version not yet loaded waits for it.")
     threads: int = Field(4, gt=0, le=64, description="Threads per worker for models too slow for the event loop.")
     queue_limit: int = Field(256, gt=0, description="Requests per worker that may wait for a thread; more are refused.")

@@ -7,11 +7,13 @@ from string import punctuation
 from typing import Any, Final
 from urllib.parse import quote
 
-from serving.exchange import Attempt, Exchange, Head
+from serving.exchange import Exchange, Head
 from serving.http import Reply
+from serving.lane.turn import Inbox, Turn
+from serving.lane.turn import Send as Answered
 from serving.plane import Plane
 from serving.targets import is_predict_path
-from stagedoor.errors import BodyTooLarge
+from stagedoor.errors import BodyTooLarge, StagedoorError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LINGER_SECONDS: Final = 1.0
 LINGER_BYTES: Final = 64 * 1024 * 1024
+_TOO_LARGE: Final = 413
 
 
 class ClientGoneError(Exception):
@@ -31,10 +34,12 @@ class Lane:
     """`draining` says whether this worker is on its way out: answers then ask for the connection to be closed."""
 
     def __init__(self, plane: Plane, everything_else: App, on_start: Callable[[], None], on_stop: Callable[[], None]) -> None:
-        self._plane = plane
+        self.plane = plane
         self._everything_else = everything_else
         self._on_start = on_start
         self._on_stop = on_stop
+        self._inbox: Inbox | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.draining: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,38 +77,36 @@ class Lane:
 
         `receive` gives the body as ASGI does.
         """
-        exchange = Exchange(head)
+        loop = asyncio.get_running_loop()
+        said: asyncio.Future[Reply] = loop.create_future()
+        turn = self.turn(loop, head, lambda reply: None if said.done() else said.set_result(reply))
         complete = False
         try:
-            attempt = self._plane.admit(exchange)
-            body = await _read(receive, self._plane.max_body_bytes)
-            complete = True
-            try:
-                return await self._attempt(exchange, attempt, body), True
-            except Exception as error:  # whatever it is, the stable version may answer in its place
-                second = self._plane.step_in(exchange, error)
-                if second is None:
-                    raise
-            return await self._attempt(exchange, second, body), True
+            if turn.admit():
+                body = await _read(receive, self.plane.max_body_bytes)
+                complete = True
+                turn.answer(body)
+            return await said, complete or said.result().status != _TOO_LARGE
+        except BodyTooLarge as error:
+            turn.refuse(error)
+            return said.result(), False
         except ClientGoneError:
             return None
-        except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
-            return self._plane.fail(exchange, error), complete or not isinstance(error, BodyTooLarge)
-
-    async def _attempt(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
-        plane = self._plane
-        if attempt.version is None:
-            await asyncio.get_running_loop().run_in_executor(None, plane.load, attempt)
-        if plane.is_quick(attempt, body):
-            return plane.answer(exchange, attempt, body)
-        future = plane.hand_over(exchange, attempt, body)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(future), plane.patience(exchange, attempt))
-        except TimeoutError:
-            return plane.out_of_time(attempt, future)
         except asyncio.CancelledError:
-            plane.left_alone(exchange, future)
+            turn.leave()
             raise
+
+    def refusal(self, error: StagedoorError, remote: str) -> Reply:
+        """The answer to what came as a request and is none; counted and logged as any other."""
+        return self.plane.fail(Exchange(Head("", "", {}, frozenset(), remote)), error)
+
+    def turn(self, loop: asyncio.AbstractEventLoop, head: Head, send: Answered) -> Turn:
+        """A prediction's way on `loop`."""
+        inbox = self._inbox
+        if inbox is None or self._loop is not loop:
+            inbox, self._loop = Inbox(loop), loop
+            self._inbox = inbox
+        return Turn(self.plane, loop, inbox, head, send)
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to Flask, and send its answer in one piece when Flask is done.

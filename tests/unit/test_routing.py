@@ -1,16 +1,24 @@
 """From the name a caller uses to the version that answers."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from serving.pool import LiveModel, View
-from serving.routing import PINNED, Asker, choose
+from serving.routing import PINNED, choose
 from stagedoor.domain.refs import ModelRef
 from stagedoor.domain.snapshot import ModelEntry, VersionEntry
 from stagedoor.domain.traffic import Arm, Route, Sticky
 from stagedoor.errors import ModelNotFound, NotReady, StagedoorError, VersionNotReady, VersionRefused
+
+
+class Caller(NamedTuple):
+    headers: dict[str, str]
+    claims: dict[str, Any]
+    draw: int
+    at: float
+
 
 SPLIT = (Arm("champion", "7", 5_000), Arm("challenger", "8", 5_000))
 
@@ -29,7 +37,7 @@ def entry_of(route: Route | None = None, **fields: Any) -> ModelEntry:
 def chosen(
     view: View, ref: str, headers: dict[str, str] | None = None, claims: dict[str, Any] | None = None, draw: int = 1
 ) -> Any:
-    return choose(view, ModelRef.parse(ref), Asker(headers or {}, claims or {}, draw, at=1_000.0))
+    return choose(view, ModelRef.parse(ref), Caller(headers or {}, claims or {}, draw, at=1_000.0))
 
 
 def test_a_plain_name_follows_the_route() -> None:

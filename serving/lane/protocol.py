@@ -1,0 +1,318 @@
+"""One connection of the gateway: predictions are answered straight from the parser, everything else is gunicorn's.
+
+Bytes come here first. A head is read strictly; a prediction is admitted from it and answered when its body is complete,
+without an ASGI scope, a task or a message: most answers are written before the call that brought the bytes returns. Any other
+request is handed on to gunicorn's protocol, as it came and not a byte beyond its end, and the next one waits until that is
+answered.
+
+As of gunicorn 26.2 its own protocol forgets what a client sends behind a request that is still being answered, never closes an
+idle connection, sets no limit in time to a head or a body, and reads chunks laxly. None of it is left to it here.
+"""
+
+from typing import Any, Final
+
+from gunicorn.asgi.protocol import ASGIProtocol
+
+from serving.http import Reply
+from serving.lane.asgi import LINGER_BYTES, LINGER_SECONDS, Lane, head_of
+from serving.lane.chunked import ChunkedBody
+from serving.lane.deadline import Deadline
+from serving.lane.sized import SizedBody
+from serving.lane.strict import Limits, ParsedHead, read_head
+from serving.lane.turn import Turn
+from serving.lane.wire import wire_form
+from serving.targets import is_predict_path
+from stagedoor.errors import BodyTooLarge, RequestTooSlow, StagedoorError
+
+BYTES_PER_SECOND: Final = 65_536
+"""A body has the time of a head, and a second more for each of so many bytes that have come."""
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+    """The states of a connection: idle (`_early` may hold the beginning of a head), a body on its way, an answer due.
+
+    `_turn` is the prediction in hand, `_theirs` says that gunicorn has the request in hand; `_body` reads what is on its way.
+    """
+
+    def __init__(self, worker: Any) -> None:  # noqa: ANN401  a LaneWorker
+        super().__init__(worker)
+        self._loop = worker.loop
+        self._lane: Lane | None = worker.asgi if isinstance(worker.asgi, Lane) else None
+        self._limits: Limits = worker.limits
+        self._read_seconds = self._lane.plane.read_seconds if self._lane is not None else 0.0
+        self._remote = ""
+        self._early = b""
+        self._body: SizedBody | ChunkedBody | None = None
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._head_begun = False
+        self._turn: Turn | None = None
+        self._theirs = False
+        self._taking = False
+        self._minor = 1
+        self._stays = True
+        self._lingering = -1
+        self._deadline = Deadline(worker.loop, self._too_late)
+
+    # --- the connection -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401  asyncio's signature
+        """Take the connection, and expect its first request soon."""
+        super().connection_made(transport)
+        peername = transport.get_extra_info("peername")
+        self._remote = peername[0] if isinstance(peername, tuple) else ""
+        self.worker.connections.add(self)
+        if self._lane is not None:
+            self._deadline.set(self._read_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection; what is being predicted for it is counted all the same."""
+        self.worker.connections.discard(self)
+        self._deadline.clear()
+        if self._turn is not None:
+            self._turn.leave()
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """The caller reads again."""
+        super().resume_writing()
+        if self.is_idle and not self._taking:
+            self._take_up()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is in hand."""
+        return self._turn is None and not self._theirs
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the caller."""
+        if self._lane is None or self._callback_parser is None or self._websocket is not None:
+            super().data_received(data)  # another application, HTTP/2 or a web socket
+        elif self._lingering >= 0:
+            self._throw_away(data)
+        elif self._body is not None:
+            self._feed(data)
+        elif self._turn is not None or self._theirs:
+            self._hold(data)
+        else:
+            self._take(self._early + data if self._early else data)
+
+    def _take(self, data: bytes) -> None:
+        """Begin with requests, and go on for as long as they are answered at once."""
+        self._early = b""
+        self._taking = True
+        while data and self._lingering < 0 and not self._closed:
+            if self._flow_control.write_paused:
+                self._hold(data)  # the caller does not read its answers
+                break
+            try:
+                head = read_head(data, self._limits)
+            except StagedoorError as error:
+                self._refuse(error)
+                break
+            if head is None:
+                self._wait_for_the_rest(data)
+                break
+            begun = self._predict(head, data) if self._is_prediction(head) else self._pass_on(head, data)
+            if begun is None:
+                break
+            data = begun
+            if data and not self.is_idle:
+                self._hold(data)
+                break
+        self._taking = False
+
+    def _wait_for_the_rest(self, data: bytes) -> None:
+        if not self._head_begun:  # a head that comes byte by byte gets no more time by it
+            self._deadline.set(self._read_seconds)
+        self._head_begun = True
+        self._early = data
+
+    def _is_prediction(self, head: ParsedHead) -> bool:
+        return head.method == b"POST" and is_predict_path(head.path.partition(b"?")[0].decode("latin-1"))
+
+    def _predict(self, head: ParsedHead, data: bytes) -> bytes | None:
+        """Answer a prediction, or begin to; the bytes behind it, None where its body is still to come."""
+        lane = self._lane
+        assert lane is not None  # noqa: S101  data_received asks
+        path, _, query = head.path.decode("latin-1").partition("?")
+        turn = self._turn = lane.turn(self._loop, head_of(path, query, head.asgi_headers, self._remote), self._answer)
+        self._minor = head.minor_version
+        self._stays = head.connection_close == 0 or (head.connection_close < 0 and head.minor_version == 1)
+        begin, length = head.consumed, head.content_length
+        if not head.has_chunked and len(data) - begin >= length:
+            end = begin + max(length, 0)
+            if turn.admit():
+                turn.answer(data[begin:end])
+            return data[end:]
+        self._body = ChunkedBody() if head.has_chunked else SizedBody(length)
+        if not turn.admit():
+            return None
+        if head.minor_version and (head.get_header("expect") or b"").lower() == b"100-continue":
+            self._safe_write(_CONTINUE)
+        self._await_body()
+        self._feed(data[begin:])
+        return None
+
+    def _pass_on(self, head: ParsedHead, data: bytes) -> bytes | None:
+        """Give gunicorn a request, and it alone; the bytes behind it, None where its body is still to come."""
+        self._theirs = True
+        begin = head.consumed
+        length = max(head.content_length, 0)
+        if not head.has_chunked and len(data) - begin >= length:
+            super().data_received(data[: begin + length])
+            return data[begin + length :]
+        self._body = ChunkedBody() if head.has_chunked else SizedBody(length)
+        super().data_received(data[:begin])
+        self._await_body()
+        self._feed(data[begin:])
+        return None
+
+    def _await_body(self) -> None:
+        self._pieces.clear()
+        self._size = 0
+        self._deadline.set(self._read_seconds)
+
+    def _feed(self, data: bytes) -> None:
+        """Bytes of a body that is on its way, and perhaps of what comes behind it."""
+        body = self._body
+        if body is None or not data:
+            return
+        self._deadline.extend(len(data) / BYTES_PER_SECOND)
+        try:
+            piece, rest = body.feed(data)
+        except StagedoorError as error:
+            self._give_up(error)
+            return
+        if rest is not None:
+            self._body = None
+        if self._theirs:
+            super().data_received(data if not rest else data[: -len(rest)])
+        elif not self._collect(piece, complete=rest is not None):
+            return
+        if rest:
+            self._after(rest)
+
+    def _after(self, rest: bytes) -> None:
+        """What came behind a body."""
+        if self.is_idle and not self._taking:
+            self._take(rest)
+        else:
+            self._hold(rest)
+
+    def _collect(self, piece: bytes, *, complete: bool) -> bool:
+        """Keep a part of a prediction's body, and answer it with the last one; False where it is given up."""
+        turn = self._turn
+        assert turn is not None and self._lane is not None  # noqa: PT018, S101  else the body were gunicorn's
+        self._size += len(piece)
+        if self._size > self._lane.plane.max_body_bytes:
+            self._give_up(BodyTooLarge(self._lane.plane.max_body_bytes))
+            return False
+        self._pieces.append(piece)
+        if complete:
+            whole = b"".join(self._pieces)
+            self._pieces.clear()
+            turn.answer(whole)
+        return True
+
+    def _hold(self, data: bytes) -> None:
+        """Keep what came too early; reading rests meanwhile."""
+        self._early += data
+        self._pause_reading()
+
+    # --- what goes out ------------------------------------------------------------------------------------------------
+
+    def _answer(self, reply: Reply) -> None:
+        """The turn in hand is over."""
+        self._turn = None
+        if self._closed or self._lingering >= 0:
+            return
+        worker = self.worker
+        worker.nr += 1
+        if worker.nr >= worker.max_requests and worker.alive:
+            self.log.info("Autorestarting worker after current request.")
+            worker.alive = False
+        stays = self._stays and self._body is None and worker.alive and self.cfg.keepalive
+        self._safe_write(wire_form(self._minor, reply, close=not stays))
+        if not stays:
+            self._end(clean=self._body is None)
+            return
+        self._head_begun = False
+        self._deadline.set(self.cfg.keepalive)
+        if not self._taking:
+            self._take_up()
+
+    def _take_up(self) -> None:
+        """Between two requests: go on with what came early."""
+        early, self._early = self._early, b""
+        if early and not self._flow_control.write_paused:
+            self._take(early)
+        else:
+            self._early = early
+        if not self._early or (self.is_idle and not self._flow_control.write_paused):
+            self._resume_reading()
+
+    def _arm_keepalive_timer(self) -> None:
+        """Gunicorn's last step between two requests of its own: it is done with the one it had."""
+        if self._lane is None:
+            super()._arm_keepalive_timer()
+            return
+        self._theirs = False
+        self._head_begun = False
+        self._deadline.set(self.cfg.keepalive)
+        self._take_up()
+
+    def _refuse(self, error: StagedoorError) -> None:
+        """Answer what is no request, and close: nobody knows where the next one would begin."""
+        assert self._lane is not None  # noqa: S101  data_received asks
+        self._safe_write(wire_form(1, self._lane.refusal(error, self._remote), close=True))
+        self._end(clean=False)
+
+    def _give_up(self, error: StagedoorError) -> None:
+        """The body on its way will not be read to its end."""
+        turn = self._turn
+        if turn is not None:
+            turn.refuse(error)  # `_body` is still there, so that the connection ends
+        else:
+            self._refuse(error)
+
+    def _end(self, *, clean: bool) -> None:
+        """Close; unless all that was sent has been read, only once the caller has had time to read the answer.
+
+        Closing at once would reset the connection under the answer where the caller is still sending.
+        """
+        self._early = b""
+        if clean:
+            self._close_transport()
+            return
+        self._lingering = 0
+        self._resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._loop.call_later(LINGER_SECONDS, self._close_transport)
+
+    def _throw_away(self, data: bytes) -> None:
+        self._lingering += len(data)
+        if self._lingering > LINGER_BYTES:
+            self._close_transport()
+
+    def _too_late(self) -> None:
+        if self._closed or self._lingering >= 0:
+            return
+        if self._body is not None:
+            self._give_up(RequestTooSlow())
+        elif not self.is_idle or self._callback_parser is None or self._websocket is not None:
+            self._deadline.set(1.0)  # an answer is due; the plane has its own limit for it
+        elif self._early:
+            self._refuse(RequestTooSlow())
+        else:
+            self._close_transport()
+
+    def _cancel_keepalive_timer(self) -> None:
+        """Gunicorn's own timer serves other applications only."""
+        if self._lane is None:
+            super()._cancel_keepalive_timer()
