@@ -8,7 +8,7 @@ Host or none, lengths beyond 64 bits, and encodings other than chunked. A sound 
 that each CR belongs to a line the parser counted proves the line ends, and the length of the first line proves its spaces.
 
 On purpose stricter than the RFC: the empty line that may stand before a request, targets in absolute form (which only a
-proxy needs) and `OPTIONS *` are refused.
+proxy needs), `OPTIONS *`, and methods of other characters than capital letters are refused.
 """
 
 import re
@@ -90,6 +90,8 @@ def read_head(data: bytes, limits: Limits = _USUAL) -> ParsedHead | None:
 
 
 def _check_target(request: ParsedHead) -> None:
+    if not request.method.isalpha():
+        raise MalformedRequest("The method must be a word of capital letters, such as POST.")
     if not request.path.startswith(b"/"):
         raise MalformedRequest("The request line names no path. Write `POST /predict HTTP/1.1`, the path first and no host.")
     host = request.get_header("host")

@@ -13,7 +13,7 @@ from stagedoor.errors import HeadTooLarge, TargetTooLong
 from stagedoor.problems import MalformedRequest
 
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-GRAMMAR = re.compile(rb"[A-Z]{3,20} /[!-~\x80-\xff]* HTTP/1\.[01]\r\n(?:" + TOKEN + rb":[\t -~\x80-\xff]*\r\n)*\r\n")
+GRAMMAR = re.compile(rb"[A-Z]+ /[!-~\x80-\xff]* HTTP/1\.[01]\r\n(?:" + TOKEN + rb":[\t -~\x80-\xff]*\r\n)*\r\n")
 """A head as RFC 9112 has it, bytes above 127 in a target apart."""
 
 GOOD_HEADS = (
@@ -43,6 +43,7 @@ edits = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), st.sampled_fr
 @example(GOOD_HEADS[0], [(0, 0, b"\r\n")])
 @example(GOOD_HEADS[0], [(14, 2, b"\n")])
 @example(GOOD_HEADS[0], [(16, 0, b" ")])
+@example(GOOD_HEADS[0], [(0, 0, b"0")])
 @example(GOOD_HEADS[1], [(75, 0, b"\r\n ")])
 def test_a_head_that_is_taken_fits_the_grammar_and_ends_where_its_first_blank_line_does(
     good: bytes, edits: list[tuple[int, int, bytes]]

@@ -90,6 +90,7 @@ LINES = [
     ),
     Raw("a method in lower case", change=lambda head: head[:3].lower() + head[3:]),
     Raw("a method with other characters", line=b"G{T /livez HTTP/1.1\r\n"),
+    Raw("a method with a digit", line=b"0%b HTTP/1.1\r\n"),
     Raw("no method", line=b" /livez HTTP/1.1\r\n"),
     Raw("no path", line=b"GET  HTTP/1.1\r\n"),
     Raw("a path without its slash", change=instead(b" /", b" ")),
