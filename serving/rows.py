@@ -41,6 +41,15 @@ def join(parts: Sequence[Inputs]) -> Inputs:
     return Inputs(first.kind, joined, rows, first.params)
 
 
+def cut(inputs: Inputs, start: int, stop: int) -> Inputs:
+    """The rows from `start` to before `stop`, as views. What has another first dimension than `rows` stays whole."""
+    arrays, rows = inputs.arrays, inputs.rows
+    if isinstance(arrays, Block):
+        return Inputs(inputs.kind, Block(arrays.matrix[start:stop], arrays.positions), stop - start, inputs.params)
+    cuts = {name: array[start:stop] if array.ndim and len(array) == rows else array for name, array in arrays.items()}
+    return Inputs(inputs.kind, cuts, stop - start, inputs.params)
+
+
 def divide(outputs: Outputs, sizes: Sequence[int]) -> list[Outputs] | None:
     """The share of each of `sizes` rows, as views; None where the answer has not one entry for each row.
 

@@ -37,6 +37,10 @@ TAG_SEMVER: Final = "semver"
 TAG_SIGNATURE: Final = "stagedoor.signature"
 """An OpenSSF model signature (a Sigstore bundle as JSON), where it is not among the version's files."""
 
+# Metadata of a logged model (`log_model(metadata=...)`).
+METADATA_BATCH: Final = "stagedoor_batch"
+"""true: each row is answered by itself, so those of several callers may be predicted with together."""
+
 # Headers in and out.
 HEADER_REQUEST_ID: Final = "X-Request-Id"
 HEADER_MODEL_NAME: Final = "X-Model-Name"

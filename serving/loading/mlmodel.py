@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -51,7 +51,8 @@ class MLModel:
     """A model folder and the parsed parts of its MLmodel file.
 
     `inputs`, `outputs` and `params` are the three JSON lists of the signature, None where it has none. `example` is the
-    logged input example as a body of MLflow's scoring protocol, if there is one.
+    logged input example as a body of MLflow's scoring protocol, if there is one. `metadata` is what the model was logged with
+    under that name.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class MLModel:
     outputs: list[dict[str, Any]] | None = None
     params: list[dict[str, Any]] | None = None
     example: Path | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def file(self, relative: str) -> Path:
         """A file of this model. Raises UnsafeArtifact if it lies elsewhere, MissingArtifact if it does not exist."""
@@ -95,6 +97,7 @@ def read_mlmodel(folder: Path) -> MLModel:
         _columns(signature, "outputs"),
         _columns(signature, "params"),
         _example(folder, example),
+        _mapping(content, "metadata"),
     )
 
 

@@ -8,21 +8,25 @@ from typing import Final
 from serving.loading.loaders import LoadOptions, choose
 from serving.loading.memory import anonymous_bytes
 from serving.loading.mlmodel import MLModel, read_mlmodel
+from serving.loading.row_trial import SLOWEST_SECONDS, keeps_rows_apart
 from serving.loading.warmup import logged_example, synthetic_row, time_runs
 from serving.schema import Signature, compile_signature
-from serving.values import Predictor
+from serving.values import Inputs, Predictor
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
+from stagedoor.names import METADATA_BATCH
 
 MAX_MESSAGE: Final = 300
 _PATH: Final = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:\\|/)[^\s'\"<>|:;,)]*")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Version:
     """A version that is loaded and warm.
 
     `warm_seconds` is the least time of one row, 0 if it could not be tried; `quick` says that it is below the
-    setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took.
+    setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took. `rows_apart`: a
+    trial has shown that each row is answered by itself. `batchable`: that, and the model may be given rows of several callers
+    without anybody asking for it, since its file leaves the number of rows free or its metadata says `stagedoor_batch: true`.
     """
 
     name: str
@@ -34,6 +38,8 @@ class Version:
     quick: bool
     warm_seconds: float
     memory_bytes: int
+    rows_apart: bool = False
+    batchable: bool = False
 
 
 def load_version(folder: Path, name: str, version: str, digest: str, options: LoadOptions) -> Version:
@@ -47,7 +53,8 @@ def load_version(folder: Path, name: str, version: str, digest: str, options: Lo
         flavor, loader = choose(mlmodel)
         predictor = loader(mlmodel, options)
         signature = compile_signature(mlmodel.inputs, mlmodel.outputs, mlmodel.params, predictor.inputs, predictor.outputs)
-        warm_seconds = _warm_up(mlmodel, predictor, signature, options)
+        warm_seconds, example = _warm_up(mlmodel, predictor, signature, options)
+        rows_apart = example is not None and warm_seconds < SLOWEST_SECONDS and keeps_rows_apart(predictor, example)
     except ArtifactError:
         raise
     except MemoryError as error:
@@ -56,24 +63,28 @@ def load_version(folder: Path, name: str, version: str, digest: str, options: Lo
         raise LoadFailed(_sentence(error)) from error
     quick = 0 < warm_seconds * 1e6 < options.inline_below_microseconds
     grown = max(anonymous_bytes() - before, 0)
-    return Version(name, version, digest, flavor, predictor, signature, quick, warm_seconds, grown)
+    batchable = rows_apart and (bool(predictor.inputs) or mlmodel.metadata.get(METADATA_BATCH) is True)
+    return Version(name, version, digest, flavor, predictor, signature, quick, warm_seconds, grown, rows_apart, batchable)
 
 
-def _warm_up(mlmodel: MLModel, predictor: Predictor, signature: Signature, options: LoadOptions) -> float:
-    """Median seconds of one row. The logged example has to work; a made-up row may be one that the model rightly refuses."""
+def _warm_up(mlmodel: MLModel, predictor: Predictor, signature: Signature, options: LoadOptions) -> tuple[float, Inputs | None]:
+    """Least seconds of one row, and what it was taken from, None where nothing worked.
+
+    The logged example has to work; a made-up row may be one that the model rightly refuses.
+    """
     example = logged_example(mlmodel, signature, options.max_rows)
     if example is not None:
         try:
-            return time_runs(predictor, example)
+            return time_runs(predictor, example), example
         except Exception as error:
             raise LoadFailed(f"It fails on its own input example: {one_line(error)}") from error
     row = synthetic_row(mlmodel, signature, predictor)
     if row is None:
-        return 0.0
+        return 0.0, None
     try:
-        return time_runs(predictor, row)
+        return time_runs(predictor, row), row
     except Exception:  # noqa: BLE001  see above: made-up values prove nothing against a model
-        return 0.0
+        return 0.0, None
 
 
 def _sentence(error: BaseException) -> str:

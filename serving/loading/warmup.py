@@ -9,8 +9,9 @@ import orjson
 
 from serving.codecs import CODECS, Wire
 from serving.loading.mlmodel import MLModel
+from serving.rows import cut
 from serving.schema import Signature
-from serving.values import OIP_TO_NUMPY, UNNAMED, Arrays, Block, Inputs, Predictor, TensorSpec
+from serving.values import OIP_TO_NUMPY, UNNAMED, Inputs, Predictor, TensorSpec
 from stagedoor.errors import StagedoorError
 
 MOST_RUNS: Final = 24
@@ -61,7 +62,7 @@ def time_runs(predictor: Predictor, inputs: Inputs) -> float:
 def one_row(predictor: Predictor, inputs: Inputs) -> Inputs:
     """The first row of `inputs`, or all where the model takes nothing less. Raises what the model raises on all of them."""
     predictor.predict(inputs)
-    return _works(predictor, _first_row(inputs)) or inputs
+    return _works(predictor, cut(inputs, 0, 1)) or inputs
 
 
 def _works(predictor: Predictor, inputs: Inputs) -> Inputs | None:
@@ -71,16 +72,6 @@ def _works(predictor: Predictor, inputs: Inputs) -> Inputs | None:
     except Exception:  # noqa: BLE001  any framework's error; the example as a whole has worked
         return None
     return inputs
-
-
-def _first_row(inputs: Inputs) -> Inputs:
-    whole = inputs.arrays
-    arrays: Arrays
-    if isinstance(whole, Block):
-        arrays = Block(whole.matrix[:1], whole.positions)
-    else:
-        arrays = {name: array[:1] if array.ndim and len(array) == inputs.rows else array for name, array in whole.items()}
-    return Inputs(inputs.kind, arrays, 1, inputs.params)
 
 
 def _decode(body: bytes, signature: Signature, max_rows: int) -> Inputs | None:
