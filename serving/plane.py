@@ -5,10 +5,13 @@ The lane calls the steps, so that it can wait in between; `Plane.predict` does t
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
+from serving.batchers import Batchers
+from serving.batching import Batcher
 from serving.books import Books
 from serving.codecs import CODECS, Answer, Decoded, Wire
 from serving.exchange import Attempt, Exchange, Head, Shielded
@@ -24,6 +27,7 @@ from serving.trace import request_id_from
 from serving.values import Outputs
 from stagedoor import names
 from stagedoor.auth import Principal, check_predict
+from stagedoor.domain.tuning import PLAIN
 from stagedoor.errors import (
     BodyTooLarge,
     InvalidOutput,
@@ -35,8 +39,11 @@ from stagedoor.errors import (
 )
 from stagedoor.settings import Settings
 
-INLINE_BODY_BYTES: Final = 32_768
+INLINE_BODY_BYTES: Final = 65_536
 """Larger bodies are decoded in a thread, so that one caller's batch never holds up the event loop."""
+
+INLINE_ANSWER_BYTES: Final = 65_536
+"""Larger answers of a thread are put into words there."""
 
 GRACE_SECONDS: Final = 1.0
 """For an answer that is done when patience ends, and has yet to be put into words."""
@@ -61,9 +68,9 @@ class Plane:
         self._pool = pool
         self._books = books
         self._shadow = shadow
-        self._room = Room(settings.threads, settings.queue_limit, "predict")
+        self._stable_room = _equipped(Room(settings.threads, settings.queue_limit, "predict"))
         # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
-        self._trial_room = Room(settings.threads, settings.threads, "trial")
+        self._trial_room = _equipped(Room(settings.threads, settings.threads, "trial"))
         self._draws = count(time.time_ns())
         self._default_model = settings.default_model
         self._max_rows = settings.max_rows
@@ -147,14 +154,39 @@ class Plane:
             self._shadow.offer(Copy(attempt.choice.model, trial, attempt.wire, codec, outputs, self._max_rows))
 
     def hand_over(self, exchange: Exchange, attempt: Attempt, body: bytes, done: Callable[[Rest], None]) -> Callable[[], bool]:
-        """Run the attempt in a thread; `done` is called there with the rest. Raises Overloaded where too many wait for one.
+        """Run the attempt in a thread, with others' where the version takes them; `done` is called there with the rest.
 
-        Returns a call that takes it back: True if it had not begun, and never will.
+        Returns a call that takes it back: True if it had not begun, and never will. Raises Rejected where the request need not
+        wait for a thread to be refused, and Overloaded where too many wait for one.
         """
-        room = self._room if attempt.fallback is None else self._trial_room
+        room, batchers = self._stable_room if attempt.fallback is None else self._trial_room
+        batcher = self._batcher(batchers, attempt) if len(body) <= INLINE_BODY_BYTES else None
+        if batcher is not None:
+            decoded = self.read(exchange, attempt, body)
+            return batcher.submit(decoded.inputs, lambda answer: done(self._rest(exchange, attempt, answer))).cancel
         future = room.submit(self.answer, exchange, attempt, body)
         future.add_done_callback(lambda ended: done(ended.result))
         return future.cancel
+
+    def _batcher(self, batchers: Batchers, attempt: Attempt) -> Batcher | None:
+        version, choice = attempt.version, attempt.choice
+        live = self._pool.view.models.get(choice.model)
+        if version is None or (choice.trial is not None and choice.trial.fault is not None):
+            return None
+        return batchers.of(version, live.entry.tuning if live is not None else PLAIN)
+
+    def _rest(self, exchange: Exchange, attempt: Attempt, answer: Outputs | Exception) -> Rest:
+        """What remains once a batch has been predicted. Large answers are written here and now, not in the event loop."""
+        if isinstance(answer, Exception):
+            return partial(_throw, answer)
+        rest = partial(self.reply, exchange, attempt, answer)
+        if sum([array.nbytes for array in answer.arrays.values()]) <= INLINE_ANSWER_BYTES:
+            return rest
+        try:
+            reply = rest()
+        except Exception as error:  # noqa: BLE001  it belongs to who waits for the answer
+            return partial(_throw, error)
+        return lambda: reply
 
     def step_in(self, exchange: Exchange, error: Exception) -> Attempt | None:
         """The attempt of the stable version after `error` of another, where the route has it stand by."""
@@ -243,9 +275,17 @@ class Plane:
 
     def close(self) -> None:
         """Let running predictions end and take no more."""
-        self._room.close()
-        self._trial_room.close()
+        self._stable_room[0].close()
+        self._trial_room[0].close()
         self._shadow.close()
+
+
+def _equipped(room: Room) -> tuple[Room, Batchers]:
+    return room, Batchers(room)
+
+
+def _throw(error: Exception) -> Reply:
+    raise error
 
 
 def _named(exchange: Exchange, attempt: Attempt) -> Headers:
