@@ -39,6 +39,11 @@ SHIELDED: Final = Counter(
     "Requests that another version answered in the place of this one, by what this one came to.",
     ["model", "version", "outcome"],
 )
+CACHE: Final = Counter(
+    names.METRIC_CACHE.removesuffix("_total"),
+    "Requests to versions whose answers are kept: hit, miss, or joined with another request's.",
+    ["model", "version", "result"],
+)
 ERRORS: Final = Counter(
     names.METRIC_ERRORS.removesuffix("_total"),
     "Predictions that did not succeed, by problem code.",
@@ -71,3 +76,9 @@ def assigned(model: str, version: str, arm: str, epoch: str) -> Counter:
 def duration(model: str, version: str) -> Histogram:
     """The histogram of one version, looked up once."""
     return DURATION.labels(model, version)
+
+
+@lru_cache(maxsize=4096)
+def cached(model: str, version: str, result: str) -> Counter:
+    """Requests to a version whose answers are kept, by what came of looking: hit, miss or joined."""
+    return CACHE.labels(model, version, result)

@@ -1,0 +1,116 @@
+"""What makes two requests the same question: the digest of the version, of who shares answers, and of the data.
+
+The data is what the model would get, so the same data in another protocol, or written another way, asks the same.
+"""
+
+import datetime as dt
+import marshal
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from serving.values import Array, Block, Inputs
+from stagedoor.auth import Principal
+
+_DIGEST_BYTES: Final = 32
+_MARSHAL: Final = 2
+"""The version of marshal's format that writes equal values as equal bytes, whatever objects they share."""
+
+_NUMBERS: Final = "biufcmM"
+_SCALARS: Final = frozenset({str, bytes, int, float, bool, type(None)})
+_MOMENTS: Final = frozenset({dt.datetime, dt.date})
+
+
+class Source(NamedTuple):
+    """The content that answers. `digest` names the version's files, and the compiled form that runs in their place."""
+
+    model: str
+    version: str
+    digest: str
+
+
+class Question(NamedTuple):
+    """One input to one content by callers of the same rights; equal questions have equal answers."""
+
+    source: Source
+    digest: bytes
+
+
+def rights_of(principal: Principal) -> str:
+    """Who shares answers: callers with the same roles and the same models. A hit tells nobody of what they may not ask."""
+    return _rights(principal.roles, principal.models)
+
+
+@lru_cache(maxsize=4096)
+def _rights(roles: frozenset[str], models: tuple[str, ...]) -> str:
+    return repr((sorted(roles), sorted(models)))
+
+
+def question(source: Source, rights: str, inputs: Inputs) -> Question | None:
+    """The question that `inputs` asks; None where they hold values of which no two are known to be the same.
+
+    -0.0 and 0.0 ask different questions, and so do columns or tensors in another order: a model may tell them apart.
+    """
+    described: list[tuple[str, str, Any]] = []
+    raw: list[bytes] = []
+    if isinstance(inputs.arrays, Block):
+        matrix = inputs.arrays.matrix
+        kind = matrix.dtype.str
+        described = [(name, kind, matrix.shape[:1]) for name in inputs.arrays]
+        raw.append(matrix.T.tobytes())  # column by column, as if they were arrays of their own
+    else:
+        for name, array in inputs.arrays.items():
+            what = _described(array)
+            if what is None:
+                return None
+            described.append((name, *what))
+            if array.dtype.kind != "O":
+                raw.append(array.tobytes())
+    params = _params(inputs.params)
+    if params is None:
+        return None
+    # All lengths stand in the head, so nothing can be read in two ways.
+    head = marshal.dumps((*source, rights, inputs.kind, inputs.rows, params, described), _MARSHAL)
+    return Question(source, blake2b(b"".join((head, *raw)), digest_size=_DIGEST_BYTES).digest())
+
+
+def _described(array: Array) -> tuple[str, Any] | None:
+    """Type and shape of an array; values and shape where it is of objects."""
+    kind = array.dtype.kind
+    if kind in _NUMBERS:
+        return array.dtype.str, array.shape
+    if kind != "O":
+        return None
+    values = array.ravel().tolist()
+    return ("O", (array.shape, values)) if _is_plain(values) else None
+
+
+def _is_plain(value: Collection[object]) -> bool:
+    """Whether marshal writes all that is in it, of these very types: of others it would write the bare bytes."""
+    pending = [value]
+    for item in pending:  # grows while it is read
+        parts: Collection[object] = item
+        if type(item) is dict:
+            if any(type(key) is not str for key in item):
+                return False
+            parts = item.values()
+        kinds = set(map(type, parts)) - _SCALARS
+        if not kinds:
+            continue
+        if not kinds <= {list, tuple, dict}:
+            return False
+        pending += [part for part in parts if isinstance(part, (list, tuple, dict))]
+    return True
+
+
+def _params(params: Mapping[str, Any]) -> list[tuple[str, Any]] | None:
+    """Inference parameters by name; None where one is of a type that is not known."""
+    if not params:
+        return []
+    found = [(name, _moment(value) if type(value) in _MOMENTS else value) for name, value in sorted(params.items())]
+    return found if _is_plain(found) else None
+
+
+def _moment(value: dt.date) -> tuple[str, str]:
+    return type(value).__name__, value.isoformat()
