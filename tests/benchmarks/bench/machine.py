@@ -1,0 +1,76 @@
+"""What the readings were taken on, and what of processes /proc tells."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from rig import ROOT
+
+from .document import Machine, Run
+
+PRODUCT = ("serving", "platform", "registry_hooks")
+HARNESS = ("tests/benchmarks",)
+_PACKAGES = ("gunicorn", "uvloop", "onnxruntime", "numpy", "orjson", "mlflow", "scikit-learn", "skl2onnx")
+
+
+def this_machine() -> Machine:
+    """Processor, memory, kernel, and versions of what serves and drives."""
+    memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    versions = {package: version(package) for package in _PACKAGES}
+    told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, timeout=10, check=False).stdout
+    found = re.match(r"wrk (\S+)", told)
+    return Machine(
+        cpu=_processor(),
+        cores=os.cpu_count() or 1,
+        memory_gb=int(memory[1]) / 1024**2 if memory else 0.0,
+        kernel=platform.release(),
+        python=platform.python_version(),
+        versions={**versions, "wrk": found[1] if found else "?"},
+    )
+
+
+def _processor() -> str:
+    found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    return found[1].strip() if found else platform.machine()
+
+
+def commit_of(folders: Iterable[str]) -> str:
+    """The last commit that touched one of these folders, shortened."""
+    return _git("log", "-1", "--format=%h", "--", *folders) or "?"
+
+
+def this_run(*, quick: bool, rounds: int, seconds: float) -> Run:
+    """Now, on this machine."""
+    return Run(
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        quick=quick,
+        rounds=rounds,
+        seconds=seconds,
+        load=os.getloadavg()[0],
+        changed=bool(_git("status", "--porcelain", "--", *PRODUCT)),
+        harness=commit_of(HARNESS),
+    )
+
+
+def _git(*arguments: str) -> str:
+    told = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20, check=False)
+    return told.stdout.strip()
+
+
+def pss_mb(pids: Iterable[int]) -> float:
+    """Proportional set size of these processes together: pages shared among them count once."""
+    total = 0
+    for pid in pids:
+        try:
+            found = re.search(r"(?m)^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text())
+        except OSError:  # it has just ended
+            continue
+        total += int(found[1]) if found else 0
+    return total / 1024

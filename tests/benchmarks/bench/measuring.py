@@ -1,0 +1,150 @@
+"""Everything there is to measure, part by part. Each part gives its readings as soon as it is through."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from peers.contract import Peer, Running, Workload
+from peers.every import PEERS
+from peers.workloads import make_workloads
+from rig import ROOT, console, system, tree_of, wait_for
+
+from . import names, ours
+from .closed_loop import closed_loop
+from .document import Closed, Memory, Missing, Row, Server, Start
+from .inside import inside
+from .machine import pss_mb
+from .options import Choice, Effort
+from .overloading import overload
+from .rounds import CAPACITY_LEVEL, FAILURES, contest
+
+Readings = tuple[Mapping[str, Server], Sequence[Row]]
+WORKER_COUNTS = (1, 2, 4)
+_BESIDE_THE_MODEL = {
+    names.LINEAR: (names.WORKERS, names.GROWTH, names.RESTART),
+    names.FOREST: (),
+    names.MLP: (names.OVERLOAD,),
+}
+"""Parts that need the same models as a workload."""
+NOTES = {
+    names.TRITON: "binary of nvidia-pytriton, Python backend over ONNX Runtime, 2 instances, dynamic batching 0.5 ms",
+    names.MLFLOW: "`mlflow models serve -w 2` as installed",
+    names.MLFLOW_FAST: "the same with uvloop and httptools",
+    names.KSERVE: "SDK, 1 worker",
+    names.MLSERVER: "custom runtime over ONNX Runtime, 2 workers",
+    names.LITSERVE: "2 workers",
+    names.BENTOML: "2 workers",
+    names.RAY: "Ray Serve, 2 replicas",
+}
+
+
+def known_servers() -> dict[str, frozenset[str]]:
+    """Names of all servers, with the workloads that each is measured with."""
+    own = {
+        names.OURS: frozenset(names.WORKLOADS),
+        names.ECHO: frozenset({names.LINEAR}),
+        names.FALLBACK: frozenset({names.LINEAR}),
+        names.UNBATCHED: frozenset({names.MLP}),
+    }
+    return own | {peer.name: peer.workloads for peer in PEERS}
+
+
+def measure(choice: Choice, effort: Effort, logs: Path) -> Iterator[Readings]:
+    """All that `choice` wants, in the order in which it is cheapest."""
+    workloads = make_workloads(ROOT / ".bench" / "workloads")
+    for name, beside in _BESIDE_THE_MODEL.items():
+        parts = [part for part in beside if choice.part(part) and choice.server(names.OURS)]
+        if choice.part(name) or parts:
+            yield from _with_model(workloads[name], choice, parts, effort, logs)
+    if choice.part(names.DEMO) and choice.server(names.OURS):
+        yield {}, _demo()
+
+
+def _with_model(workload: Workload, choice: Choice, parts: Sequence[str], effort: Effort, logs: Path) -> Iterator[Readings]:
+    console.print(f"[bold]{workload.name}[/]: starting the gateway")
+    with ours.house(workload) as house:
+        own = ours.servers(house)
+        for part in parts:
+            console.print(f"[bold]{part}[/]")
+            try:
+                yield {}, list(_PARTS[part](house, own, effort, logs))
+            except FAILURES as error:
+                yield {}, [Missing(0, names.OURS, part, f"{type(error).__name__}: {error}"[:300])]
+        if choice.part(workload.name):
+            neighbours = [peer for peer in PEERS if workload.name in peer.workloads]
+            wanted = [peer for peer in (*own, *neighbours) if choice.server(peer.name)]
+            servers = {peer.name: Server(peer.version(), _note(peer)) for peer in wanted}
+            yield servers, [row for row in contest(wanted, workload, logs, effort) if not _means_nothing(row)]
+
+
+def _means_nothing(row: Row) -> bool:
+    """Ours runs before the contest begins; how long it takes to start is read by itself."""
+    return isinstance(row, Start) and row.server in names.OWN
+
+
+def _note(peer: Peer) -> str:
+    return peer.note if isinstance(peer, ours.Own) else NOTES.get(peer.name, "")
+
+
+# --- beside the contests ------------------------------------------------------------------------------------------------
+
+
+def _workers(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
+    """CPU per request with other numbers of workers."""
+
+    def beside(count: int) -> ours.Own:
+        return ours.Own(
+            f"{names.OURS} -w {count}",
+            frozenset({names.LINEAR}),
+            lambda _, __: ours.gateway(house, logs / f"workers-{count}", count),
+        )
+
+    for row in contest([beside(count) for count in WORKER_COUNTS], house.workload, logs, effort, levels=(CAPACITY_LEVEL,)):
+        if isinstance(row, Closed | Missing):
+            yield replace(row, workload=names.WORKERS)
+
+
+def _growth(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
+    body = house.workload.mlflow_body()
+    yield from inside(house.system.state, ours.MODEL, body, logs / "inside", effort.inside_repeats)
+    shutil.rmtree(logs / "inside", ignore_errors=True)
+
+
+def _restart(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
+    """From `stagedoor gateway` on a state folder that was in use to the first right answer."""
+    state = logs / "restart"
+    ours.warm_state(house, state)
+    for _ in range(effort.restarts):
+        with ours.restarted(house, state) as seconds:
+            yield Start(0, names.OURS, names.RESTART, seconds)
+
+
+def _overload(house: ours.House, own: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
+    for peer in own:
+        yield overload(peer, house.workload, logs, effort)
+    why = "a driver on the same two cores cannot send three times what the gateway answers"
+    yield Missing(0, names.OURS, f"overload, {names.LINEAR}", why)
+
+
+_PARTS = {names.WORKERS: _workers, names.GROWTH: _growth, names.RESTART: _restart, names.OVERLOAD: _overload}
+
+
+def _demo() -> list[Row]:
+    """Memory with the demo's models in both workers, after some requests."""
+    console.print(f"[bold]{names.DEMO}[/]: training the demo's models")
+    with system(seconds=300) as up:
+        token = up.tokens["predictor"]
+        wait_for(lambda: len(up.worker_pids()) == 2, 60, "both workers")
+        worker = up.worker_pids()[0]
+        master = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+        url = f"{up.gateway}/models/breast-cancer/invocations"
+        closed_loop(Running(url, up.body(), master, {"Authorization": f"Bearer {token}"}), connections=16, seconds=1)
+        pids = tree_of(master)
+        resolver = [pid for pid in tree_of(up.pid) if b"serving.resolver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [
+            Memory(0, names.OURS, names.DEMO, pss_mb(pids), len(pids)),
+            Memory(0, f"{names.OURS} resolver", names.DEMO, pss_mb(resolver), len(resolver)),
+        ]

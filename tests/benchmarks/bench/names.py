@@ -1,0 +1,44 @@
+"""What servers, workloads and scenarios are called in the readings."""
+
+from typing import Final
+
+LINEAR: Final = "linear"
+FOREST: Final = "forest"
+MLP: Final = "mlp"
+WORKLOADS: Final = (LINEAR, FOREST, MLP)
+
+OURS: Final = "stagedoor"
+FALLBACK: Final = "stagedoor-asgi"
+UNBATCHED: Final = "stagedoor-unbatched"
+ECHO: Final = "echo"
+TRITON: Final = "triton"
+MLFLOW: Final = "mlflow"
+MLFLOW_FAST: Final = "mlflow-fast"
+KSERVE: Final = "kserve"
+LITSERVE: Final = "litserve"
+BENTOML: Final = "bentoml"
+MLSERVER: Final = "mlserver"
+RAY: Final = "ray"
+OWN: Final = frozenset({OURS, FALLBACK, UNBATCHED, ECHO})
+"""What is no neighbour."""
+
+WORKERS: Final = "workers"
+"""Workload of the closed-loop runs with other numbers of workers; their servers are `stagedoor -w N`."""
+DEMO: Final = "demo"
+"""Workload of the gateway with the demo's models in it."""
+RESTART: Final = "restart"
+"""Workload of a gateway started anew on a state folder that has been in use."""
+
+REQUEST: Final = "request"
+ROUTING: Final = "routing"
+ONE: Final = "1 registered, 1 loaded"
+HUNDRED: Final = "100 registered, 1 loaded"
+MANY: Final = "5,000 registered, 1 loaded"
+LOADED: Final = "50 registered, 50 loaded"
+ARMS: Final = "1 registered, 100 arms"
+SCENARIOS: Final = (ONE, HUNDRED, MANY, LOADED, ARMS)
+
+OVERLOAD: Final = "overload"
+GROWTH: Final = "growth"
+PARTS: Final = (*WORKLOADS, OVERLOAD, WORKERS, GROWTH, RESTART, DEMO)
+"""What can be measured by itself with `--only`."""

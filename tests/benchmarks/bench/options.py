@@ -1,0 +1,58 @@
+"""How much is measured, and of what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from . import names
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Rounds, and seconds of each closed-loop run, of the open-loop runs and of the overload."""
+
+    rounds: int
+    seconds: float
+    warm_seconds: float
+    open_seconds: float
+    overload_seconds: float
+    restarts: int
+    inside_repeats: int
+
+
+FULL = Effort(rounds=3, seconds=3, warm_seconds=1, open_seconds=4, overload_seconds=10, restarts=5, inside_repeats=150)
+QUICK = Effort(rounds=1, seconds=1, warm_seconds=0.5, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to measure: parts of the page, and servers; None for all of them."""
+
+    parts: frozenset[str] | None = None
+    servers: frozenset[str] | None = None
+
+    def part(self, name: str) -> bool:
+        """Whether this part is wanted."""
+        return self.parts is None or name in self.parts
+
+    def server(self, name: str) -> bool:
+        """Whether this server is wanted."""
+        return self.servers is None or name in self.servers
+
+
+def choose(words: Iterable[str], servers: Mapping[str, frozenset[str]] = MappingProxyType({})) -> Choice:
+    """What `--only` asks for; `servers` are the known ones with their workloads. Raises ValueError with what is known.
+
+    Servers alone are measured with all of their workloads, and nothing else is.
+    """
+    asked = frozenset(words)
+    parts, chosen = asked & frozenset(names.PARTS), asked & frozenset(servers)
+    unknown = asked - parts - chosen
+    if unknown:
+        known = ", ".join((*names.PARTS, *sorted(servers)))
+        raise ValueError(f"--only does not know {', '.join(sorted(unknown))}. It knows: {known}.")
+    if chosen and not parts:
+        parts = frozenset().union(*(servers[name] for name in chosen))
+    return Choice(parts or None, chosen or None)

@@ -1,0 +1,89 @@
+"""Three times what a server can do, open loop: what is accepted, what is shed, and what is left afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peers.contract import Peer, Workload
+from rig import tree_of
+
+from .closed_loop import closed_loop
+from .document import Missing, Overload
+from .machine import pss_mb
+from .open_loop import drive
+from .options import Effort
+from .ours import until_right
+from .rounds import CAPACITY_LEVEL, plan_for
+
+TIMES = 3.0
+LIGHT = 0.1
+CONNECTIONS = 512
+SENT_AT_LEAST = 0.9
+"""A driver that sends less than this part of what is wanted has overloaded itself and not the server."""
+_LOOK_SECONDS = 0.5
+
+
+def overload(peer: Peer, workload: Workload, logs: Path, effort: Effort) -> Overload | Missing:
+    """Measure one server; Missing where the driver could not send that much."""
+    with peer.start(workload, logs) as server:
+        capacity = closed_loop(server, connections=CAPACITY_LEVEL, seconds=effort.seconds).rate
+        light = drive(plan_for(server, capacity * LIGHT, effort.open_seconds))
+        pids = tree_of(server.pid)
+        before = pss_mb(pids)
+        with _watched(pids) as during:
+            found = drive(plan_for(server, capacity * TIMES, effort.overload_seconds, CONNECTIONS))
+        began = time.monotonic()
+        until_right(server, workload, pause=0.001, seconds=30)
+        recovery = time.monotonic() - began
+        time.sleep(1)
+        after = pss_mb(tree_of(server.pid))
+    if found.sent < SENT_AT_LEAST * found.wanted:
+        why = f"the driver shares the machine: it wanted to send {found.wanted:,.0f}/s and sent {found.sent:,.0f}/s"
+        return Missing(0, peer.name, f"overload, {workload.name}", why)
+    return Overload(
+        run=0,
+        server=peer.name,
+        workload=workload.name,
+        capacity=capacity,
+        wanted=found.wanted,
+        sent=found.sent,
+        seconds=effort.overload_seconds,
+        light_p50_us=light.ok_us[0],
+        light_p99_us=light.ok_us[1],
+        ok=found.ok / effort.overload_seconds,
+        ok_p50_us=found.ok_us[0],
+        ok_p99_us=found.ok_us[1],
+        shed=found.shed / effort.overload_seconds,
+        shed_p50_us=found.shed_us[0],
+        shed_p99_us=found.shed_us[1],
+        other=sum(found.other.values()) + found.broken,
+        unanswered=found.unanswered,
+        late_us=found.late_us[1],
+        before_mb=before,
+        during_mb=max(during, default=before),
+        after_mb=after,
+        recovery_ms=recovery * 1e3,
+    )
+
+
+@contextmanager
+def _watched(pids: list[int]) -> Iterator[list[float]]:
+    """Memory of these processes while the block runs, read again and again."""
+    found: list[float] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(_LOOK_SECONDS):
+            found.append(pss_mb(pids))
+
+    thread = threading.Thread(target=look, name="memory")
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join(10)

@@ -1,0 +1,174 @@
+"""The tables of the results page, each from the readings alone. A table of nothing is empty text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from . import names
+from .document import Document, Overload
+from .figures import Spread, closed_median, closed_of, inside_of, levels_of, memory_of, open_of, servers_of, starts_of
+from .markdown import bold, table
+from .targets import verdicts
+
+MILLI: Final = 1e-3
+_METRICS: Final = (("rate", "requests/s", 1), ("p99_us", "p99", -1), ("cpu_us", "CPU per request", -1))
+
+
+def targets(document: Document) -> str:
+    """Every target with its figure, in the order of the page."""
+    words = {True: "met", False: bold("MISSED"), None: "not measured"}
+    rows = [(v.about, v.target, v.figure, words[v.met]) for v in verdicts(document)]
+    return table(["what", "target", "figure", ""], rows)
+
+
+def tally(document: Document) -> str:
+    """How many targets are met."""
+    found = [verdict.met for verdict in verdicts(document)]
+    met, missed, unknown = (sum(one is kind for one in found) for kind in (True, False, None))
+    return f"{met} of {len(found)} targets met, {missed} missed, {unknown} not measured."
+
+
+def closed(document: Document, workload: str, connections: int) -> str:
+    """All servers with this model at this level, the fastest at 16 connections first."""
+    rows = []
+    for server in servers_of(document, workload):
+        found = closed_of(document, server, workload, connections)
+        if not found:
+            continue
+        spreads = [
+            Spread.of(getattr(row, field) for row in found) for field in ("rate", "p50_us", "p99_us", "p999_us", "cpu_us")
+        ]
+        rate, p50, p99, p999, cpu = (spread for spread in spreads if spread is not None)
+        rows.append(
+            (
+                bold(server, when=server == names.OURS) + _other_run(document, workload, found[0].run),
+                rate.text(),
+                p50.text(MILLI, 2),
+                p99.text(MILLI, 2),
+                p999.text(MILLI, 2),
+                cpu.text(),
+                f"{sum(row.failed for row in found):,}",
+            )
+        )
+    return table(["server", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU us/request", "failed"], rows) if rows else ""
+
+
+def _other_run(document: Document, workload: str, run: int) -> str:
+    """A mark on figures that were not read in the same run as most of the table."""
+    runs = [row.run for row in document.closed if row.workload == workload]
+    return "" if run == max(set(runs), key=runs.count) else f" (run {run + 1})"
+
+
+def levels(document: Document, workload: str) -> list[tuple[int, str]]:
+    """The closed-loop tables of one model."""
+    return [(level, closed(document, workload, level)) for level in levels_of(document, workload)]
+
+
+def losses(document: Document) -> list[str]:
+    """Where a neighbour is ahead of this gateway: a sentence for each figure."""
+    found = []
+    for workload in names.WORKLOADS:
+        for level in levels_of(document, workload):
+            for field, label, sign in _METRICS:
+                ours = closed_median(document, names.OURS, workload, level, field)
+                for server in servers_of(document, workload):
+                    theirs = closed_median(document, server, workload, level, field)
+                    if server in names.OWN or ours is None or theirs is None or sign * theirs <= sign * ours:
+                        continue
+                    unit = "" if field == "rate" else " us"
+                    found.append(
+                        f"{workload}, {level} connections: {server} has {label} {theirs:,.0f}{unit} to {ours:,.0f}{unit}."
+                    )
+    return found
+
+
+def open_loop(document: Document, workload: str) -> str:
+    """Latencies at half of each server's own capacity."""
+    rows = []
+    for server in servers_of(document, workload):
+        found = open_of(document, server, workload)
+        if not found:
+            continue
+        p50, p99, p999, most = (
+            Spread.of(getattr(row, field) for row in found) for field in ("p50_us", "p99_us", "p999_us", "max_us")
+        )
+        assert p50 and p99 and p999 and most  # noqa: PT018  there are rows
+        rows.append(
+            (
+                bold(server, when=server == names.OURS),
+                f"{found[0].wanted:,.0f}",
+                p50.text(MILLI, 2),
+                p99.text(MILLI, 2),
+                p999.text(MILLI, 2),
+                f"{p999.median / p50.median:.1f}",
+                most.text(MILLI, 1),
+                f"{max(row.late_us for row in found):,.0f}",
+                f"{sum(row.failed for row in found):,}",
+            )
+        )
+    columns = ["server", "sent/s", "p50 ms", "p99 ms", "p99.9 ms", "p99.9 / p50", "max ms", "driver's own p99 us", "failed"]
+    return table(columns, rows) if rows else ""
+
+
+def overload(document: Document) -> str:
+    """What becomes of requests beyond capacity: one column for each run."""
+    if not document.overload:
+        return ""
+    rows = [(label, *(value(row) for row in document.overload)) for label, value in _OVERLOAD]
+    return table(["", *(f"{row.server}, {row.workload}" for row in document.overload)], rows)
+
+
+def _ms(*values: float) -> str:
+    return ", ".join(f"{value * MILLI:,.1f}" for value in values) + " ms"
+
+
+_OVERLOAD: Final[tuple[tuple[str, Callable[[Overload], str]], ...]] = (
+    ("capacity at 16 connections", lambda row: f"{row.capacity:,.0f}/s"),
+    ("wanted; sent", lambda row: f"{row.wanted:,.0f}/s; {row.sent:,.0f}/s for {row.seconds:.0f} s"),
+    ("at a tenth of the capacity: p50, p99", lambda row: _ms(row.light_p50_us, row.light_p99_us)),
+    ("accepted", lambda row: f"{row.ok:,.0f}/s"),
+    ("accepted: p50, p99", lambda row: _ms(row.ok_p50_us, row.ok_p99_us)),
+    ("503 with Retry-After", lambda row: f"{row.shed:,.0f}/s"),
+    ("503: p50, p99", lambda row: _ms(row.shed_p50_us, row.shed_p99_us)),
+    ("other answers and failures", lambda row: f"{row.other:,}"),
+    ("unanswered", lambda row: f"{row.unanswered:,}"),
+    ("the driver sent late by (p99)", lambda row: _ms(row.late_us)),
+    ("memory before, during, after", lambda row: f"{row.before_mb:,.0f}, {row.during_mb:,.0f}, {row.after_mb:,.0f} MB"),
+    ("good answer afterwards", lambda row: f"after {row.recovery_ms:,.0f} ms"),
+)
+
+
+def memory_and_start(document: Document, workload: str) -> str:
+    """Memory after load, and start to first right answer."""
+    names_found = {row.server for row in (*document.memory, *document.start) if row.workload == workload}
+    rows = []
+    for server in sorted(names_found):
+        memory = Spread.of(row.pss_mb for row in memory_of(document, server, workload))
+        started = Spread.of(row.seconds for row in starts_of(document, server, workload))
+        processes = max((row.processes for row in memory_of(document, server, workload)), default=0)
+        rows.append(
+            (
+                bold(server, when=server == names.OURS),
+                memory.text() if memory else "",
+                str(processes) if processes else "",
+                started.text(1, 1) if started else "",
+            )
+        )
+    return table(["server", "memory MB (PSS)", "processes", "start to first answer s"], rows) if rows else ""
+
+
+def growth(document: Document) -> str:
+    """One request and one routing decision, in one process, as the view grows."""
+    rows = []
+    for scenario in names.SCENARIOS:
+        request, routing = (inside_of(document, scenario, what) for what in (names.REQUEST, names.ROUTING))
+        if request is not None and routing is not None:
+            rows.append((scenario, f"{request:.1f}", f"{routing:.2f}", f"{routing / request:.1%}"))
+    columns = ["models", "`Plane.predict` us", "routing decision us", "its share of `Plane.predict`"]
+    return table(columns, rows) if rows else ""
+
+
+def missing(document: Document) -> str:
+    """What was not measured, and why."""
+    return table(["server", "with", "why"], [(row.server, row.workload, row.why) for row in document.missing])

@@ -1,0 +1,205 @@
+"""What the figures have to come to, and whether they do. Pure: a document in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from . import names
+from .document import Document, Overload
+from .figures import Spread, closed_median, closed_of, inside_of, memory_of, open_of, starts_of
+
+SAME: Final = 1.1
+"""Ratio up to which two figures count as the same: what repeats of one thing differ by on a shared machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One target beside its figure. `met` is None where it was not measured; then `figure` says what is missing."""
+
+    about: str
+    target: str
+    figure: str
+    met: bool | None
+
+
+Judge = Callable[[Document], Iterator[Verdict]]
+
+
+def verdicts(document: Document) -> tuple[Verdict, ...]:
+    """Every target, in the order of the page."""
+    return tuple(verdict for judge in TARGETS for verdict in judge(document))
+
+
+def _unknown(about: str, target: str, *lacking: str) -> Verdict:
+    return Verdict(about, target, f"not measured: {', '.join(lacking)}", None)
+
+
+def _faster(document: Document, *, workload: str, other: str, connections: int, least: float) -> Iterator[Verdict]:
+    about = f"{workload}, {connections} connections"
+    target = f"at least {least:g} times the requests/s of {other}"
+    ours, theirs = (closed_median(document, server, workload, connections, "rate") for server in (names.OURS, other))
+    if ours is None or theirs is None:
+        yield _unknown(about, target, names.OURS if ours is None else other)
+        return
+    ratio = ours / theirs
+    yield Verdict(about, target, f"{ratio:.2f} times ({ours:,.0f} to {theirs:,.0f})", ratio >= least)
+
+
+def _at_most(document: Document, *, workload: str, other: str, connections: int, what: str, most: float) -> Iterator[Verdict]:
+    """`what` is a field of Closed in microseconds."""
+    about = f"{workload}, {connections} connections"
+    label = {"p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU per request"}[what]
+    target = f"{label} at most {f'{most:g} times ' if most != 1 else ''}{other}'s"
+    ours, theirs = (closed_median(document, server, workload, connections, what) for server in (names.OURS, other))
+    if ours is None or theirs is None:
+        yield _unknown(about, target, names.OURS if ours is None else other)
+        return
+    figure = f"{ours / theirs:.2f} times ({ours:,.0f} to {theirs:,.0f} us)"
+    yield Verdict(about, target, figure, ours <= most * theirs)
+
+
+def _best_other(document: Document, connections: int, least: float) -> Iterator[Verdict]:
+    about, target = f"mlp, {connections} connections", f"at least {least:g} times the best other neighbour's requests/s"
+    ours = closed_median(document, names.OURS, names.MLP, connections, "rate")
+    rows = [row for row in document.closed if row.workload == names.MLP and row.connections == connections]
+    others = sorted({row.server for row in rows} - names.OWN - {names.TRITON})
+    rates = {server: closed_median(document, server, names.MLP, connections, "rate") or 0.0 for server in others}
+    if ours is None or not rates:
+        yield _unknown(about, target, names.OURS if ours is None else "any neighbour but triton")
+        return
+    best = max(rates, key=lambda server: rates[server])
+    ratio = ours / rates[best]
+    yield Verdict(about, target, f"{ratio:.2f} times {best} ({ours:,.0f} to {rates[best]:,.0f})", ratio >= least)
+
+
+def _batching_costs_nothing(document: Document) -> Iterator[Verdict]:
+    about, target = "mlp, 1 connection", "p50 no worse than with batching off, within the range of its repeats"
+    ours = closed_median(document, names.OURS, names.MLP, 1, "p50_us")
+    off = Spread.of(row.p50_us for row in closed_of(document, names.UNBATCHED, names.MLP, 1))
+    if ours is None or off is None:
+        yield _unknown(about, target, names.OURS if ours is None else names.UNBATCHED)
+        return
+    yield Verdict(about, target, f"{ours:,.0f} us to {off.text()} us", ours <= off.high)
+
+
+def _even(document: Document, workload: str, most: float) -> Iterator[Verdict]:
+    about, target = f"{workload}, open loop at 50 % load", f"p99.9 at most {most:g} times p50"
+    rows = open_of(document, names.OURS, workload)
+    tail, middle = Spread.of(row.p999_us for row in rows), Spread.of(row.p50_us for row in rows)
+    if tail is None or middle is None:
+        yield _unknown(about, target, names.OURS)
+        return
+    figure = f"{tail.median / middle.median:.1f} times ({tail.median:,.0f} to {middle.median:,.0f} us)"
+    yield Verdict(about, target, figure, tail.median <= most * middle.median)
+
+
+def _memory(document: Document) -> Iterator[Verdict]:
+    about, target = "memory, demo's models, 2 workers", "at most 60 % of `mlflow models serve -w 2` with one model"
+    ours = Spread.of(row.pss_mb for row in memory_of(document, names.OURS, names.DEMO))
+    theirs = Spread.of(row.pss_mb for row in memory_of(document, names.MLFLOW, names.LINEAR))
+    if ours is None or theirs is None:
+        yield _unknown(about, target, f"{names.OURS}, {names.DEMO}" if ours is None else names.MLFLOW)
+        return
+    share = ours.median / theirs.median
+    yield Verdict(about, target, f"{share:.0%} ({ours.median:,.0f} to {theirs.median:,.0f} MB)", share <= 0.6)
+
+
+def _start(document: Document) -> Iterator[Verdict]:
+    about, target = "start to first answer, warm snapshot", "at most a third of `mlflow models serve`'s"
+    ours = Spread.of(row.seconds for row in starts_of(document, names.OURS, names.RESTART))
+    theirs = Spread.of(row.seconds for row in starts_of(document, names.MLFLOW, names.LINEAR))
+    if ours is None or theirs is None:
+        yield _unknown(about, target, f"{names.OURS}, {names.RESTART}" if ours is None else names.MLFLOW)
+        return
+    share = ours.median / theirs.median
+    figure = f"{share:.2f} of it ({ours.median:.2f} to {theirs.median:.2f} s)"
+    yield Verdict(about, target, figure, share <= 1 / 3)
+
+
+def _routing(document: Document) -> Iterator[Verdict]:
+    whole = closed_median(document, names.OURS, names.LINEAR, 16, "cpu_us")
+    one, many = (inside_of(document, scenario, names.ROUTING) for scenario in (names.ONE, names.MANY))
+    for about, found in (("routing decision, 1 model", one), ("routing decision, 5,000 models", many)):
+        target = "at most 3 % of the request's CPU"
+        if found is None or whole is None:
+            yield _unknown(about, target, "routing" if found is None else f"{names.OURS}, linear, 16 connections")
+        else:
+            yield Verdict(about, target, f"{found / whole:.1%} ({found:.2f} of {whole:.1f} us)", found <= 0.03 * whole)
+    if one is not None and many is not None:
+        target = f"the same at 5,000 models as at 1 (up to {SAME:g} times)"
+        yield Verdict("routing decision", target, f"{many / one:.2f} times ({many:.2f} to {one:.2f} us)", many <= SAME * one)
+
+
+def _growth(document: Document) -> Iterator[Verdict]:
+    base = inside_of(document, names.ONE, names.REQUEST)
+    for scenario in names.SCENARIOS[1:]:
+        found = inside_of(document, scenario, names.REQUEST)
+        target = f"cost of a request as with 1 model (up to {SAME:g} times)"
+        if base is None or found is None:
+            yield _unknown(scenario, target, "cost of a request in the process")
+        else:
+            figure = f"{found / base:.2f} times ({found:.1f} to {base:.1f} us)"
+            yield Verdict(scenario, target, figure, found <= SAME * base)
+    cpu = {n: closed_median(document, f"{names.OURS} -w {n}", names.WORKERS, 16, "cpu_us") for n in (1, 2, 4)}
+    base = cpu[1]
+    for workers in (2, 4):
+        about, target, found = f"{workers} workers", f"CPU per request as with 1 (up to {SAME:g} times)", cpu[workers]
+        if base is None or found is None:
+            yield _unknown(about, target, f"{names.OURS} -w {1 if base is None else workers}")
+        else:
+            figure = f"{found / base:.2f} times ({found:.0f} to {base:.0f} us)"
+            yield Verdict(about, target, figure, found <= SAME * base)
+
+
+def _overload(document: Document) -> Iterator[Verdict]:
+    ours = [row for row in document.overload if row.server in names.OWN - {names.ECHO}]
+    if not ours:
+        yield _unknown("overload, 3 times capacity", "p99 of accepted requests at most 3 times that at light load", names.OURS)
+    for row in ours:
+        yield from _overloaded(row)
+
+
+def _overloaded(row: Overload) -> Iterator[Verdict]:
+    about = f"overload, {row.server}, {row.workload}, {row.wanted / row.capacity:.1f} times capacity"
+    kept = row.ok_p99_us / row.light_p99_us
+    target = "p99 of accepted requests at most 3 times that at light load"
+    yield Verdict(about, target, f"{kept:.1f} times ({row.ok_p99_us:,.0f} to {row.light_p99_us:,.0f} us)", kept <= 3)
+    lost = f"{row.other:,} other answers or failures, {row.unanswered:,} unanswered"
+    yield Verdict(about, "the rest get 503 with Retry-After; nothing hangs", lost, row.other + row.unanswered == 0)
+    flat = max(row.during_mb, row.after_mb) / row.before_mb
+    figure = f"{row.before_mb:,.0f} MB before, {row.during_mb:,.0f} during, {row.after_mb:,.0f} after"
+    yield Verdict(about, f"memory stays flat (up to {SAME:g} times)", figure, flat <= SAME)
+
+
+TARGETS: Final[tuple[Judge, ...]] = (
+    partial(_faster, workload="linear", other=names.TRITON, connections=16, least=1.5),
+    partial(_faster, workload="linear", other=names.TRITON, connections=64, least=1),
+    partial(_at_most, workload="linear", other=names.TRITON, connections=16, what="cpu_us", most=1),
+    partial(_at_most, workload="linear", other=names.ECHO, connections=16, what="cpu_us", most=2.2),
+    partial(_faster, workload="linear", other=names.MLFLOW, connections=16, least=50),
+    partial(_faster, workload="linear", other=names.MLFLOW_FAST, connections=16, least=6),
+    partial(_faster, workload="linear", other=names.KSERVE, connections=16, least=7),
+    partial(_faster, workload="linear", other=names.LITSERVE, connections=16, least=10),
+    partial(_faster, workload="linear", other=names.BENTOML, connections=16, least=10),
+    partial(_faster, workload="linear", other=names.MLSERVER, connections=16, least=10),
+    partial(_at_most, workload="linear", other=names.TRITON, connections=16, what="p99_us", most=1),
+    partial(_at_most, workload="linear", other=names.TRITON, connections=64, what="p99_us", most=1),
+    partial(_at_most, workload="linear", other=names.ECHO, connections=1, what="p50_us", most=2),
+    partial(_faster, workload="forest", other=names.MLFLOW, connections=16, least=50),
+    partial(_faster, workload="mlp", other=names.TRITON, connections=16, least=1),
+    partial(_faster, workload="mlp", other=names.TRITON, connections=64, least=1),
+    partial(_best_other, connections=16, least=4),
+    partial(_best_other, connections=64, least=4),
+    partial(_at_most, workload="mlp", other=names.UNBATCHED, connections=64, what="cpu_us", most=0.3),
+    _batching_costs_nothing,
+    partial(_even, workload="linear", most=10),
+    partial(_even, workload="mlp", most=10),
+    _memory,
+    _start,
+    _routing,
+    _overload,
+    _growth,
+)
