@@ -5,9 +5,11 @@ Command-line options of gunicorn override everything here, `--bind` and `--worke
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
+from serving.before_fork import share_modules
 from stagedoor.gunicorn_log import JsonLogger
 from stagedoor.paths import StatePaths
 from stagedoor.settings import load_settings
@@ -34,16 +36,28 @@ limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 16_380  # a token of 8 kB fits
 control_socket_disable = True
-preload_app = False  # each worker loads its own models: sessions do not survive a fork
+preload_app = False  # each worker loads its own models: sessions do not survive a fork, modules do (`on_starting`)
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108  gunicorn's heartbeat file belongs in memory
 
 logger_class = JsonLogger
 
 
 def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
-    """Start with empty counters; a reload keeps them."""
+    """Import for all workers, then start with empty counters; a reload keeps them."""
+    share_modules(_paths)
     shutil.rmtree(_paths.metrics, ignore_errors=True)
     _paths.metrics.mkdir(parents=True, exist_ok=True)
+
+
+def on_reload(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
+    """Import what has come to be needed since."""
+    share_modules(_paths)
+
+
+def post_fork(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
+    """Let no two workers draw the same numbers: Python seeds its own anew after a fork, numpy does not."""
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook

@@ -7,7 +7,6 @@ from typing import Final
 from flask import Blueprint, Response, redirect, render_template
 
 from serving.gateway.answers import json_answer
-from serving.gateway.openapi import document
 from stagedoor import __version__
 from stagedoor.problems import RouteNotFound
 
@@ -65,4 +64,6 @@ def _content(file: str) -> bytes:
 @views.get("/openapi.json")
 def openapi() -> Response:
     """The OpenAPI document."""
+    from serving.gateway.openapi import document  # noqa: PLC0415  brings in marshmallow, which few workers are asked for
+
     return json_answer(document())

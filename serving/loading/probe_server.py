@@ -29,7 +29,10 @@ from stagedoor.errors import ArtifactError, OverBudget
 
 READY: Final = b"r"
 ASK: Final = b"p"
-PRELOADED: Final = {"onnx": (), "pyfunc": ("mlflow.pyfunc", "pandas", "mlflow.sklearn", "skops.io")}
+PRELOADED: Final = {
+    "onnx": ("serving.loading.loaders.onnx",),
+    "pyfunc": ("serving.loading.loaders.pyfunc", "mlflow.pyfunc", "pandas", "mlflow.sklearn", "skops.io"),
+}
 
 _WATCH_SECONDS: Final = 0.01
 _IDLE_SECONDS: Final = 900.0

@@ -16,7 +16,7 @@ from stagedoor.errors import StagedoorError
 
 MOST_RUNS: Final = 24
 FEWEST_RUNS: Final = 3
-ENOUGH_SECONDS: Final = 0.5
+ENOUGH_SECONDS: Final = 0.1
 _SAMPLES: Final[Mapping[str, Any]] = {
     "boolean": True,
     "integer": 1,

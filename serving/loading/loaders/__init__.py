@@ -1,11 +1,14 @@
-"""From a model folder to something that predicts: one loader for each MLflow flavour that is served directly."""
+"""From a model folder to something that predicts: one loader for each MLflow flavour that is served directly.
+
+A loader's libraries are imported with the first model that needs them, in the process that loads it, and never by those
+that only route or fork: ONNX Runtime starts a thread while it is imported, which a fork would not take along.
+"""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from importlib import import_module
+from typing import Final, cast
 
-from serving.loading.loaders.onnx import load_onnx
 from serving.loading.loaders.options import LoadOptions
-from serving.loading.loaders.pyfunc import load_pyfunc
 from serving.loading.mlmodel import MLModel
 from serving.values import Predictor
 from stagedoor.errors import UnsupportedFlavor
@@ -14,10 +17,19 @@ __all__ = ["LOADERS", "LoadOptions", "Loader", "choose"]
 
 Loader = Callable[[MLModel, LoadOptions], Predictor]
 
+
+def _late(module: str, function: str) -> Loader:
+    def load(mlmodel: MLModel, options: LoadOptions) -> Predictor:
+        loader = cast("Loader", getattr(import_module(f"{__name__}.{module}"), function))
+        return loader(mlmodel, options)
+
+    return load
+
+
 # In order of preference. A loader raises an ArtifactError, or whatever the framework raises on a model it cannot load.
 LOADERS: Final[Mapping[str, Loader]] = {
-    "onnx": load_onnx,
-    "python_function": load_pyfunc,
+    "onnx": _late("onnx", "load_onnx"),
+    "python_function": _late("pyfunc", "load_pyfunc"),
 }
 
 
