@@ -178,7 +178,7 @@ class Batcher:
 
     def _is_handed_on(self, turn: _Turn) -> bool:
         """Whether the rest will be served by the next free thread; if none can be had, it is for this one."""
-        if not self._waiting:
+        if self._turn is not turn or not self._waiting:
             return False
         try:
             self._run_in(partial(self._drain, turn))

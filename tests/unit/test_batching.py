@@ -180,6 +180,15 @@ def test_a_request_of_more_rows_than_may_wait_is_taken_where_nothing_waits() -> 
     assert bench.run() == [[[2.0 * number] for number in range(10)]]
 
 
+def test_so_it_is_where_a_batch_is_in_hand_and_nothing_waits_behind_it() -> None:
+    bench: Bench
+    predictor = Twice(during=lambda number: bench.submit(tensor(*range(10))) if number == 1 else None)
+    bench = Bench(predictor, max_waiting_rows=3)
+    bench.submit(1.0)
+    bench.run()
+    assert predictor.calls == [1, 10]
+
+
 def test_who_would_wait_for_too_long_is_refused() -> None:
     bench: Bench
     refused: list[int] = []
@@ -241,11 +250,12 @@ def test_where_no_thread_can_be_had_the_caller_learns_it_and_nothing_stays_behin
 def test_who_queued_behind_a_start_that_failed_is_told_so() -> None:
     predictor = Twice()
     told: list[Told] = []
+    tickets: list[Ticket] = []
     batcher: Batcher
 
     def run_in(work: object) -> None:
         told.append(Told())
-        batcher.submit(tensor(2.0), told[0])
+        tickets.append(batcher.submit(tensor(2.0), told[0]))
         raise Overloaded
 
     batcher = Batcher(predictor, CHECK, 8, run_in)
@@ -253,6 +263,7 @@ def test_who_queued_behind_a_start_that_failed_is_told_so() -> None:
     with pytest.raises(Overloaded):
         batcher.submit(tensor(1.0), first)
     assert told[0].value == "Overloaded"
+    assert not tickets[0].cancel()
     assert first.answers == []
     assert predictor.calls == []
 
@@ -276,6 +287,25 @@ def test_a_batch_that_hangs_does_not_hold_up_those_behind_it() -> None:
     assert predictor.calls == [1, 2]
     bench.submit(4.0)
     assert bench.run()[-1] == [[8.0]]
+
+
+def test_a_batch_that_only_seemed_to_hang_leaves_the_rest_to_the_other_thread() -> None:
+    bench: Bench
+
+    def during(number: int) -> None:
+        if number == 1:
+            bench.submit(2.0)
+            bench.clock.now += 6.0
+            bench.submit(3.0)
+
+    predictor = Twice(during)
+    bench = Bench(predictor, max_wait_seconds=5.0)
+    bench.submit(1.0)
+    bench.threads.pending.pop()()
+    assert predictor.calls == [1]
+    assert [len(told.answers) for told in bench.told] == [1, 0, 0]
+    assert bench.run() == [[[2.0]], [[4.0]], [[6.0]]]
+    assert predictor.calls == [1, 2]
 
 
 def test_a_batch_that_has_taken_long_refuses_those_who_would_wait_longer() -> None:

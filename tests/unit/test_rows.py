@@ -56,6 +56,8 @@ def test_what_differs_in_rows_and_values_only_goes_together(one: Inputs, other: 
         (tensors(x=[[1.0]]), tensors(x=[[1.0, 2.0]])),
         (tensors(x=[[1.0]]), tensors(x=[1.0])),
         (block([[1.0, 2.0]]), block([[1, 2]])),
+        (block([[1.0, 2.0]]), block([[1.0, 2.0]], {"b": 0, "a": 1})),
+        (block([[1.0, 2.0]]), block([[1.0, 2.0, 3.0]], {"a": 0, "b": 1, "c": 2})),
         (block([[1.0, 2.0]]), table(a=[1.0], b=[2.0])),
         (with_params(beams=1), with_params(beams=2)),
         (with_params(beams=1), with_params(beams=True)),
