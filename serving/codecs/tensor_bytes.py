@@ -1,5 +1,6 @@
 """Tensors of the Open Inference Protocol as Python values and as raw bytes.
 
+Binary tensors are views of the body they came in, which nobody can write to, and go out as views of the model's arrays.
 https://github.com/open-inference/open-inference-protocol and Triton's binary tensor data extension.
 """
 
@@ -17,6 +18,8 @@ from stagedoor.errors import SchemaMismatch
 
 DATATYPES: Final = (*OIP_TO_NUMPY, "BF16", "BYTES")
 _LENGTH: Final = struct.Struct("<I")
+_WIRE_DTYPES: Final = {datatype: dtype.newbyteorder("<") for datatype, dtype in OIP_TO_NUMPY.items()}
+_BF16: Final = np.dtype("<u2")
 
 
 def from_values(values: list[Any], datatype: str, name: str) -> Array:
@@ -29,17 +32,23 @@ def from_values(values: list[Any], datatype: str, name: str) -> Array:
 
 
 def from_bytes(raw: memoryview, datatype: str, count: int, name: str) -> Array:
-    """Raw little-endian bytes as a 1-d array of `count` elements. Raises SchemaMismatch where the sizes do not agree."""
+    """Raw little-endian bytes as a 1-d array of `count` elements. Raises SchemaMismatch where the sizes do not agree.
+
+    A view of `raw` where that has numpy's own form: not BF16 and BYTES, and lying where the processor reads such numbers. A
+    JSON part whose length is a multiple of the elements' size, padded with blanks, puts them there.
+    """
     if datatype == "BYTES":
         return _strings(raw, count, name)
-    dtype = OIP_TO_NUMPY.get(datatype, np.dtype("uint16"))
+    dtype = _WIRE_DTYPES.get(datatype, _BF16)
     if len(raw) != count * dtype.itemsize:
         raise SchemaMismatch(name, f"{count * dtype.itemsize} bytes", f"{len(raw)}")
     if datatype == "BF16":  # the upper half of a float32
-        return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
+        return (np.frombuffer(raw, _BF16).astype(np.uint32) << 16).view(np.float32)
     if datatype == "BOOL":
-        return np.frombuffer(raw, np.uint8).astype(np.bool_)
-    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype)  # a copy: aligned, and the model may write to it
+        octets = np.frombuffer(raw, np.uint8)
+        return octets.view(np.bool_) if octets.max(initial=0) <= 1 else octets.astype(np.bool_)
+    array: Array = np.frombuffer(raw, dtype)
+    return array.astype(dtype.newbyteorder("="), copy=not array.flags.aligned)
 
 
 def _strings(raw: memoryview, count: int, name: str) -> Array:
@@ -71,10 +80,11 @@ def to_values(array: Array) -> Any:  # noqa: ANN401  a JSON value
     return jsonable(flat) if array.dtype.kind in "iubf" else [_text(value) for value in plain_list(flat)]
 
 
-def to_bytes(array: Array) -> bytes:
-    """The raw little-endian bytes of an output."""
+def to_bytes(array: Array) -> bytes | memoryview:
+    """The raw little-endian bytes of an output; of numbers a view."""
     if array.dtype.kind in "iubf":
-        return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+        flat = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(-1)
+        return flat.view(np.uint8).data
     parts: list[bytes] = []
     for value in plain_list(array.reshape(-1)):
         raw = value if isinstance(value, bytes) else _text(value).encode()

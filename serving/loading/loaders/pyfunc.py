@@ -54,12 +54,24 @@ class PyfuncPredictor:
         return to_outputs(self._call(self._data(inputs), params))
 
     def _data(self, inputs: Inputs) -> Any:  # noqa: ANN401  pandas or numpy
+        inputs = writable(inputs)
         arrays = inputs.arrays
         if inputs.kind == "tensors":
             return arrays[UNNAMED] if len(arrays) == 1 and UNNAMED in arrays else dict(arrays)
         if self._typed:
             return _records(inputs)
         return self._frame.build(inputs)
+
+
+def writable(inputs: Inputs) -> Inputs:
+    """The inputs with a copy of each array that is a view of a request's body: the model's code may write to its data."""
+    arrays = inputs.arrays
+    if isinstance(arrays, Block):
+        block = arrays if arrays.matrix.flags.writeable else Block(arrays.matrix.copy(), arrays.positions)
+        return inputs if block is arrays else inputs._replace(arrays=block)
+    if all(array.flags.writeable for array in arrays.values()):
+        return inputs
+    return inputs._replace(arrays={name: np.require(array, requirements="W") for name, array in arrays.items()})
 
 
 class _Frames:
