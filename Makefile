@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+PEERS ?=
 TESTS ?= tests
 SECONDS_FOR_TESTS ?= 4200
 # Test files run side by side in so many processes: most of the time of the long ones is waiting.
@@ -15,10 +16,10 @@ SIDE_BY_SIDE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo watch test lint configuration constraints clean
+.PHONY: help demo watch test lint configuration constraints bench-peers clean
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 15
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 demo: $(VENV)/.installed-demo ## Install, start MLflow, the gateway and the controller, train models, show how to call them; ARGS="--gateway-port 9000 ..."
 	$(BIN)/stagedoor up --demo $(ARGS)
@@ -43,6 +44,9 @@ configuration: $(VENV)/.installed-demo ## Write docs/configuration.md anew
 constraints: $(VENV)/.installed-dev ## Write the installed versions to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.txt.new
 	mv constraints.txt.new constraints.txt
+
+bench-peers: $(VENV)/.installed-dev ## Install what the gateway is measured beside, each into an environment of its own (5 GB in .bench); PEERS="triton ray" for some
+	$(BIN)/python tests/benchmarks/peers $(PEERS)
 
 clean: ## Remove the virtual environment, caches and builds; the state folder .stagedoor stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

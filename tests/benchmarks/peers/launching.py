@@ -128,7 +128,7 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES_TOLD:])
 
 
-def _end(tree: Sequence[int], patience: float = 20) -> None:
+def _end(tree: Sequence[int], patience: float = 10) -> None:
     """Ask the root to end, give all of its tree time to follow, and kill what is left."""
     born = {pid: _born(pid) for pid in tree}
     with suppress(ProcessLookupError):

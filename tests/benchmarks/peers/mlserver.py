@@ -16,7 +16,8 @@ from peers.launching import Launch, Neighbour
 _WORKERS = 2
 _MAX_BATCH = 64
 _BATCH_SECONDS = 0.0005
-_ENVIRONMENT = Environment("mlserver", "mlserver", ("mlserver==1.7.1", pinned("onnxruntime"), pinned("numpy")))
+# Its workers ask uvloop for an event loop before there is one, which uvloop refuses since 0.22.
+_ENVIRONMENT = Environment("mlserver", "mlserver", ("mlserver==1.7.1", "uvloop<0.22", pinned("onnxruntime"), pinned("numpy")))
 
 
 def _plan(workload: Workload, folder: Path, port: int) -> Launch:
