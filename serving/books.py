@@ -61,7 +61,10 @@ class Books:
         counted = _settled(attempt, outcome)
         took = time.perf_counter() - attempt.began if attempt.began else 0.0
         code, choice, epoch = blame.code_of(error), attempt.choice, _label(attempt)
-        self._recorder.add(Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False))
+        assigned = attempt.assigned and not epoch
+        self._recorder.add(
+            Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False, assigned=assigned)
+        )
 
     def _add(self, exchange: Exchange, attempt: Attempt | None, end: _End) -> None:
         status, outcome, counted, error = end
@@ -71,6 +74,7 @@ class Books:
             record.choice = attempt.choice
             if attempt.choice.trial is not None:
                 record.epoch = _label(attempt)
+            record.assigned = attempt.assigned and not record.epoch
             if attempt.decoded is not None:
                 record.rows = attempt.decoded.inputs.rows
                 record.took = now - attempt.began
@@ -82,7 +86,9 @@ class Books:
             record.subject = principal.subject
         if target is not None:
             record.protocol = target.codec
-        record.trace_id = trace_id_from(exchange.head.headers.get("traceparent"))
+        traceparent = exchange.headers.get("traceparent")
+        if traceparent is not None:
+            record.trace_id = trace_id_from(traceparent)
         if exchange.shielded is not None:
             record.shielded = _told(exchange.shielded)
         self._recorder.add(record)

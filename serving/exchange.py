@@ -61,13 +61,16 @@ class Attempt:
         return trial.fallback if trial is not None else None
 
     def assign(self) -> bool:
-        """Count the version as given the request, before it predicts; False, and nothing counted, where it is too late."""
+        """Count the version as given the request, before it predicts; False, and nothing counted, where it is too late.
+
+        Where it is evidence the counter goes up at once: a version that takes the process down must not lose it. Elsewhere
+        it goes up with the outcome.
+        """
         with self._guard:
             if self.outcome is not None:
                 return False
             self.assigned = True
-        choice = self.choice
-        metrics.assigned(choice.model, choice.version, choice.arm, choice.trial.epoch if choice.trial else "").inc()
+        self._count_evidence()
         return True
 
     def settle(self, outcome: str) -> str:
@@ -81,8 +84,13 @@ class Attempt:
         """Count it as assigned if it was not: for what the version has to answer for without having been run."""
         if not self.assigned:
             self.assigned = True
+            self._count_evidence()
+
+    def _count_evidence(self) -> None:
+        trial = self.choice.trial
+        if trial is not None and trial.epoch:
             choice = self.choice
-            metrics.assigned(choice.model, choice.version, choice.arm, choice.trial.epoch if choice.trial else "").inc()
+            metrics.assigned(choice.model, choice.version, choice.arm, trial.epoch).inc()
 
 
 class Shielded(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Final
 
 from serving import metrics
 from serving.records import Record
+from serving.routing import Choice
 from serving.units import FirstOutcomes
 
 ANSWERED: Final = frozenset({"ok", "model_error", "invalid_output"})
@@ -17,32 +18,52 @@ Arm = tuple[str, str, str, str]
 
 def count(records: Iterable[Record], units: FirstOutcomes | None) -> None:
     """Count what `records` say. Of a sticky caller only the first outcome is one, as `units` knows."""
-    outcomes: Tally[tuple[str, str, str, str, str]] = Tally()
-    errors: Tally[tuple[str, str, str]] = Tally()
     rejected: Tally[str] = Tally()
-    evidence: list[Record] = []
+    reached: list[tuple[Record, Choice]] = []
     for record in records:
-        choice = record.choice
-        if choice is None:
+        if record.choice is None:
             rejected[record.code or record.outcome] += 1
-            continue
-        outcomes[choice.model, choice.version, choice.arm, record.epoch, record.counted] += 1
-        if record.code is not None:
-            errors[choice.model, choice.version, record.code] += 1
-        metrics.duration(choice.model, choice.version).observe(record.seconds if record.shielded is None else record.took)
-        if record.shielded is not None and record.outcome == "ok":
-            metrics.SHIELDED.labels(choice.model, record.shielded.version, record.shielded.outcome).inc()
-        if record.epoch:
-            evidence.append(record)
-    for labels, number in outcomes.items():
-        metrics.PREDICTIONS.labels(*labels).inc(number)
-    for error_labels, number in errors.items():
-        metrics.ERRORS.labels(*error_labels).inc(number)
+        else:
+            reached.append((record, record.choice))
     for code, number in rejected.items():
         metrics.REJECTED.labels(code).inc(number)
+    _count_outcomes(reached)
+    _count_seconds(reached)
+    _count_failures(reached)
+    evidence = [record for record, _ in reached if record.epoch]
     if evidence:
         _count_slow(evidence)
         _count_users(evidence, units)
+
+
+def _count_outcomes(reached: list[tuple[Record, Choice]]) -> None:
+    outcomes: Tally[tuple[str, str, str, str, str]] = Tally()
+    assigned: Tally[Arm] = Tally()
+    for record, choice in reached:
+        outcomes[choice.model, choice.version, choice.arm, record.epoch, record.counted] += 1
+        if record.assigned:
+            assigned[choice.model, choice.version, choice.arm, record.epoch] += 1
+    for arm, number in assigned.items():
+        metrics.assigned(*arm).inc(number)
+    for labels, number in outcomes.items():
+        metrics.PREDICTIONS.labels(*labels).inc(number)
+
+
+def _count_seconds(reached: list[tuple[Record, Choice]]) -> None:
+    seconds: dict[tuple[str, str], list[float]] = {}
+    for record, choice in reached:
+        took = record.seconds if record.shielded is None else record.took
+        seconds.setdefault((choice.model, choice.version), []).append(took)
+    for version, taken in seconds.items():
+        metrics.observe(*version, taken)
+
+
+def _count_failures(reached: list[tuple[Record, Choice]]) -> None:
+    for record, choice in reached:
+        if record.code is not None:
+            metrics.ERRORS.labels(choice.model, choice.version, record.code).inc()
+        if record.shielded is not None and record.outcome == "ok":
+            metrics.SHIELDED.labels(choice.model, record.shielded.version, record.shielded.outcome).inc()
 
 
 def _count_slow(records: list[Record]) -> None:

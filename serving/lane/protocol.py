@@ -2,13 +2,14 @@
 
 Bytes come here first. A head is read strictly; a prediction is admitted from it and answered when its body is complete,
 without an ASGI scope, a task or a message: most answers are written before the call that brought the bytes returns. Any other
-request is handed on to gunicorn's protocol, as it came and not a byte beyond its end, and the next one waits until that is
-answered.
+request is handed on to gunicorn's protocol, whole, as it came and not a byte beyond its end, and the next one waits until that
+is answered.
 
 As of gunicorn 26.2 its own protocol forgets what a client sends behind a request that is still being answered, never closes an
 idle connection, sets no limit in time to a head or a body, and reads chunks laxly. None of it is left to it here.
 """
 
+from functools import lru_cache
 from typing import Any, Final
 
 from gunicorn.asgi.protocol import ASGIProtocol
@@ -30,6 +31,13 @@ BYTES_PER_SECOND: Final = 65_536
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+@lru_cache(maxsize=4096)
+def _prediction(target: bytes) -> tuple[str, str] | None:
+    """Path and query of a prediction's request target; None for any other."""
+    path, _, query = target.decode("latin-1").partition("?")
+    return (path, query) if is_predict_path(path) else None
+
+
 class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     """The states of a connection: idle (`_early` may hold the beginning of a head), a body on its way, an answer due.
 
@@ -47,6 +55,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._body: SizedBody | ChunkedBody | None = None
         self._pieces: list[bytes] = []
         self._size = 0
+        self._keepalive: float = self.cfg.keepalive
         self._head_begun = False
         self._turn: Turn | None = None
         self._theirs = False
@@ -84,7 +93,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     @property
     def is_idle(self) -> bool:
         """Whether no request is in hand."""
-        return self._turn is None and not self._theirs
+        return self._turn is None and not self._theirs and self._body is None
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -95,11 +104,21 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         elif self._lingering >= 0:
             self._throw_away(data)
         elif self._body is not None:
-            self._feed(data)
-        elif self._turn is not None or self._theirs:
+            rest = self._feed(data)
+            if rest:
+                self._take_or_hold(rest)
+        elif not self.is_idle:
             self._hold(data)
+        elif self._early and b"\n" not in data and len(self._early) <= self._limits.head:
+            self._early += data  # no head ends here; looking at its beginning again and again would cost its square
         else:
             self._take(self._early + data if self._early else data)
+
+    def _take_or_hold(self, data: bytes) -> None:
+        if self.is_idle:
+            self._take(data)
+        else:
+            self._hold(data)
 
     def _take(self, data: bytes) -> None:
         """Begin with requests, and go on for as long as they are answered at once."""
@@ -117,7 +136,8 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             if head is None:
                 self._wait_for_the_rest(data)
                 break
-            begun = self._predict(head, data) if self._is_prediction(head) else self._pass_on(head, data)
+            target = _prediction(head.path) if head.method == b"POST" else None
+            begun = self._predict(head, target, data) if target is not None else self._pass_on(head, data)
             if begun is None:
                 break
             data = begun
@@ -132,15 +152,12 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._head_begun = True
         self._early = data
 
-    def _is_prediction(self, head: ParsedHead) -> bool:
-        return head.method == b"POST" and is_predict_path(head.path.partition(b"?")[0].decode("latin-1"))
-
-    def _predict(self, head: ParsedHead, data: bytes) -> bytes | None:
+    def _predict(self, head: ParsedHead, target: tuple[str, str], data: bytes) -> bytes | None:
         """Answer a prediction, or begin to; the bytes behind it, None where its body is still to come."""
         lane = self._lane
         assert lane is not None  # noqa: S101  data_received asks
-        path, _, query = head.path.decode("latin-1").partition("?")
-        turn = self._turn = lane.turn(self._loop, head_of(path, query, head.asgi_headers, self._remote), self._answer)
+        told = head_of(*target, head.asgi_headers, self._remote)
+        turn = self._turn = Turn(lane.plane, self._loop, self.worker.inbox, told, self._answer)
         self._minor = head.minor_version
         self._stays = head.connection_close == 0 or (head.connection_close < 0 and head.minor_version == 1)
         begin, length = head.consumed, head.content_length
@@ -152,72 +169,61 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._body = ChunkedBody() if head.has_chunked else SizedBody(length)
         if not turn.admit():
             return None
-        if head.minor_version and (head.get_header("expect") or b"").lower() == b"100-continue":
-            self._safe_write(_CONTINUE)
-        self._await_body()
-        self._feed(data[begin:])
-        return None
+        return self._begin_body(head, data[begin:])
 
     def _pass_on(self, head: ParsedHead, data: bytes) -> bytes | None:
-        """Give gunicorn a request, and it alone; the bytes behind it, None where its body is still to come."""
-        self._theirs = True
-        begin = head.consumed
-        length = max(head.content_length, 0)
+        """Give gunicorn a request once it is whole; the bytes behind it, None where its body is still to come."""
+        begin, length = head.consumed, max(head.content_length, 0)
         if not head.has_chunked and len(data) - begin >= length:
+            self._theirs = True
             super().data_received(data[: begin + length])
             return data[begin + length :]
         self._body = ChunkedBody() if head.has_chunked else SizedBody(length)
-        super().data_received(data[:begin])
-        self._await_body()
-        self._feed(data[begin:])
-        return None
+        self._pieces.append(data[:begin])
+        return self._begin_body(head, data[begin:])
 
-    def _await_body(self) -> None:
-        self._pieces.clear()
-        self._size = 0
+    def _begin_body(self, head: ParsedHead, data: bytes) -> bytes | None:
+        """Expect a body; the bytes behind it, None where it goes on."""
+        if head.minor_version and (head.get_header("expect") or b"").lower() == b"100-continue":
+            self._safe_write(_CONTINUE)
         self._deadline.set(self._read_seconds)
+        return self._feed(data) if data else None
 
-    def _feed(self, data: bytes) -> None:
-        """Bytes of a body that is on its way, and perhaps of what comes behind it."""
-        body = self._body
-        if body is None or not data:
-            return
+    def _feed(self, data: bytes) -> bytes | None:
+        """Take bytes of a body that is on its way; those behind its end, None where it goes on or is given up."""
+        body, lane = self._body, self._lane
+        assert body is not None and lane is not None  # noqa: PT018, S101  who calls has asked
         self._deadline.extend(len(data) / BYTES_PER_SECOND)
         try:
             piece, rest = body.feed(data)
+            self._size += len(piece)
+            if self._size > lane.plane.max_body_bytes:
+                raise BodyTooLarge(lane.plane.max_body_bytes)
         except StagedoorError as error:
             self._give_up(error)
-            return
+            return None
+        if self._turn is not None:
+            self._pieces.append(piece)
+        else:  # gunicorn reads chunks itself, and laxly: it gets none that have not been checked
+            self._pieces.append(data[: -len(rest)] if rest else data)
         if rest is not None:
-            self._body = None
-        if self._theirs:
-            super().data_received(data if not rest else data[: -len(rest)])
-        elif not self._collect(piece, complete=rest is not None):
-            return
-        if rest:
-            self._after(rest)
+            self._complete()
+        return rest
 
-    def _after(self, rest: bytes) -> None:
-        """What came behind a body."""
-        if self.is_idle and not self._taking:
-            self._take(rest)
+    def _complete(self) -> None:
+        """The body is there: have its request answered."""
+        whole = b"".join(self._pieces)
+        self._forget_body()
+        if self._turn is not None:
+            self._turn.answer(whole)
         else:
-            self._hold(rest)
+            self._theirs = True
+            super().data_received(whole)
 
-    def _collect(self, piece: bytes, *, complete: bool) -> bool:
-        """Keep a part of a prediction's body, and answer it with the last one; False where it is given up."""
-        turn = self._turn
-        assert turn is not None and self._lane is not None  # noqa: PT018, S101  else the body were gunicorn's
-        self._size += len(piece)
-        if self._size > self._lane.plane.max_body_bytes:
-            self._give_up(BodyTooLarge(self._lane.plane.max_body_bytes))
-            return False
-        self._pieces.append(piece)
-        if complete:
-            whole = b"".join(self._pieces)
-            self._pieces.clear()
-            turn.answer(whole)
-        return True
+    def _forget_body(self) -> None:
+        self._body = None
+        self._pieces.clear()
+        self._size = 0
 
     def _hold(self, data: bytes) -> None:
         """Keep what came too early; reading rests meanwhile."""
@@ -236,13 +242,13 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if worker.nr >= worker.max_requests and worker.alive:
             self.log.info("Autorestarting worker after current request.")
             worker.alive = False
-        stays = self._stays and self._body is None and worker.alive and self.cfg.keepalive
+        stays = self._stays and self._body is None and worker.alive and self._keepalive
         self._safe_write(wire_form(self._minor, reply, close=not stays))
         if not stays:
             self._end(clean=self._body is None)
             return
         self._head_begun = False
-        self._deadline.set(self.cfg.keepalive)
+        self._deadline.set(self._keepalive)
         if not self._taking:
             self._take_up()
 
@@ -263,7 +269,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             return
         self._theirs = False
         self._head_begun = False
-        self._deadline.set(self.cfg.keepalive)
+        self._deadline.set(self._keepalive)
         self._take_up()
 
     def _refuse(self, error: StagedoorError) -> None:
@@ -274,6 +280,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def _give_up(self, error: StagedoorError) -> None:
         """The body on its way will not be read to its end."""
+        self._pieces.clear()
         turn = self._turn
         if turn is not None:
             turn.refuse(error)  # `_body` is still there, so that the connection ends

@@ -10,6 +10,7 @@ from gunicorn.workers import gasgi
 
 from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
+from serving.lane.turn import Inbox
 
 DRAIN_SECONDS: Final = 1.0
 """Time that an ending worker gives its connections to ask once more and be told to close."""
@@ -22,6 +23,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().__init__(*args, **kwargs)
         self.connections: set[LaneProtocol] = set()
         cfg = self.cfg
+        self.inbox: Inbox | None = None
         self.limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
 
     def init_process(self) -> None:
@@ -33,6 +35,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
     def load_wsgi(self) -> None:
         """Load the lane, and let it know its worker."""
         super().load_wsgi()
+        self.inbox = Inbox(self.loop)
         if hasattr(self.asgi, "draining"):
             self.asgi.draining = lambda: not self.alive
 
