@@ -65,7 +65,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, help="turns of each server")
-    parser.add_argument("--seconds", type=float, help="of each closed-loop run")
+    parser.add_argument("--seconds", type=int, help="of each closed-loop run")
     parser.add_argument("--only", type=_words, default=(), help="parts and servers, with commas between")
     parser.add_argument("--quick", action="store_true", help="one short round of everything")
     parser.add_argument("--merge", action="store_true", help="keep the readings at hand of what is not measured now")

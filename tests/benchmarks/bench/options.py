@@ -11,11 +11,11 @@ from . import names
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Rounds, and seconds of each closed-loop run, of the open-loop runs and of the overload."""
+    """Rounds, and seconds of each closed-loop run (whole ones: so wrk has it), of the open-loop runs and of the overload."""
 
     rounds: int
-    seconds: float
-    warm_seconds: float
+    seconds: int
+    warm_seconds: int
     open_seconds: float
     overload_seconds: float
     restarts: int
@@ -23,7 +23,7 @@ class Effort:
 
 
 FULL = Effort(rounds=3, seconds=3, warm_seconds=1, open_seconds=4, overload_seconds=10, restarts=5, inside_repeats=150)
-QUICK = Effort(rounds=1, seconds=1, warm_seconds=0.5, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=30)
+QUICK = Effort(rounds=1, seconds=1, warm_seconds=1, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from . import names
 
 MODEL, UNBATCHED_MODEL = "bench", "bench-unbatched"
 WAIT_SECONDS = 180.0
-# News come by nudges: no poll shall fall into another server's turn.
-CALM = {"STAGEDOOR_POLL_SECONDS": "600", "STAGEDOOR_STALE_AFTER_SECONDS": "3600"}
+# News come by nudges; polls are for the start, and shall take nothing to speak of from another server's turn.
+CALM = {"STAGEDOOR_POLL_SECONDS": "10"}
 _SPLIT = f"{product.CHAMPION}=50,{product.CHALLENGER}=50"
 
 

@@ -22,7 +22,7 @@ from .options import Effort
 LEVELS = (1, 16, 64)
 CAPACITY_LEVEL = 16
 SHARE = 0.5
-RESTLESS = 0.03
+RESTLESS = 0.05
 """A server that spends more of a core than this without any request is started only for its turns."""
 _LOOK_SECONDS = 2.0
 FAILURES = (OSError, RuntimeError, TimeoutError, ValueError, subprocess.SubprocessError)
@@ -66,6 +66,7 @@ class Contestant:
     def fail(self, error: Exception) -> None:
         """Take it out of the contest."""
         self.failed = f"{type(error).__name__}: {error}"
+        console.print(f"  {self.workload.name}: {self.peer.name} is out: {self.failed}", style="red")
         self.stop()
 
     def missing(self) -> Missing:
