@@ -128,18 +128,22 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES_TOLD:])
 
 
-def _end(tree: Sequence[int], patience: float = 10) -> None:
-    """Ask the root to end, give all of its tree time to follow, and kill what is left."""
+def _end(tree: Sequence[int]) -> None:
+    """Ask the root to end, then what it left behind, and kill what is left of that. Returns when nothing runs."""
     born = {pid: _born(pid) for pid in tree}
-    with suppress(ProcessLookupError):
-        os.kill(tree[0], signal.SIGTERM)
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline and any(_alive(pid) for pid in tree):
-        time.sleep(0.05)
-    for pid in tree:
-        if born[pid] and _born(pid) == born[pid]:  # not another process that got its number meanwhile
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    for sign, whom, patience in ((signal.SIGTERM, tree[:1], 10), (signal.SIGTERM, tree[1:], 2), (signal.SIGKILL, tree, 5)):
+        for pid in whom:
+            if _runs(pid, born[pid]):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, sign)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline and any(_runs(pid, born[pid]) for pid in whom):
+            time.sleep(0.02)
+
+
+def _runs(pid: int, born: str) -> bool:
+    """Whether it still runs, and is not another process that got its number meanwhile."""
+    return _alive(pid) and _born(pid) == born
 
 
 def _born(pid: int) -> str:
