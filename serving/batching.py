@@ -21,6 +21,7 @@ __all__ = ["Batcher", "Done", "Ticket"]
 
 MAX_WAITING_ROWS: Final = 4096
 MAX_WAIT_SECONDS: Final = 5.0
+HANGS_AFTER_SECONDS: Final = 5.0
 TURN_SECONDS: Final = 0.05
 """After so long a drain gives its thread to whatever else waits for one, and queues for another."""
 
@@ -40,8 +41,9 @@ class Batcher:
     """Predicts for many callers at once. Safe to use from any number of threads.
 
     `run_in` starts a piece of work in another thread, or raises. `max_rows` is the most rows of one prediction, unless a
-    single caller has more. `max_waiting_rows` and `max_wait_seconds` bound the queue: who would wait for longer is refused.
-    A batch that takes longer than `max_wait_seconds` is taken to hang, and those behind it go to another thread.
+    single caller has more. `max_waiting_rows` and `max_wait_seconds`, which is what the batches in front are likely to take,
+    bound the queue; whoever would be the first in it is always let in. A batch that takes longer than `hangs_after_seconds`
+    is taken to hang, and those behind it go to another thread.
     """
 
     def __init__(  # noqa: PLR0913  what it works with, and its limits
@@ -53,6 +55,7 @@ class Batcher:
         max_waiting_rows: int = MAX_WAITING_ROWS,
         *,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
+        hangs_after_seconds: float = HANGS_AFTER_SECONDS,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._joint = Joint(predictor, check)
@@ -60,6 +63,7 @@ class Batcher:
         self._run_in = run_in
         self._max_waiting_rows = max_waiting_rows
         self._max_wait = max_wait_seconds
+        self._hangs_after = hangs_after_seconds
         self._clock = clock
         self._guard = Lock()
         self._arrived: list[Ticket] = []
@@ -102,10 +106,12 @@ class Batcher:
         """Whether the batch in hand hangs. Raises Overloaded where `rows` more are too many, or would wait for too long."""
         since = turn.since
         age = 0.0 if since is None else self._clock() - since
-        if age > self._max_wait:
+        if age > self._hangs_after:
             return True
         waiting = self._waiting_rows
-        if waiting and waiting + rows > self._max_waiting_rows:
+        if not waiting:
+            return False
+        if waiting + rows > self._max_waiting_rows:
             raise Overloaded
         usual = self._seconds
         left = usual - age if age < usual else age

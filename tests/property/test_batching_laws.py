@@ -89,7 +89,7 @@ class World:
 
     def __init__(self, during: list[list[Step]], most: int, *, divisible: bool) -> None:
         self.threads = Threads()
-        self.batcher = Batcher(self, CHECK, MAX_ROWS, self.threads, MAX_WAITING, max_wait_seconds=1e6)
+        self.batcher = Batcher(self, CHECK, MAX_ROWS, self.threads, MAX_WAITING, max_wait_seconds=1e6, hangs_after_seconds=1e6)
         self.callers: list[Caller] = []
         self.calls: list[list[int]] = []
         self._during = during

@@ -281,7 +281,7 @@ def test_a_batch_that_hangs_does_not_hold_up_those_behind_it() -> None:
             assert [len(told.answers) for told in bench.told] == [0, 1, 1]
 
     predictor = Twice(during)
-    bench = Bench(predictor, max_wait_seconds=5.0)
+    bench = Bench(predictor, hangs_after_seconds=5.0)
     bench.submit(1.0)
     assert bench.run() == [[[2.0]], [[4.0]], [[6.0]]]
     assert predictor.calls == [1, 2]
@@ -299,7 +299,7 @@ def test_a_batch_that_only_seemed_to_hang_leaves_the_rest_to_the_other_thread() 
             bench.submit(3.0)
 
     predictor = Twice(during)
-    bench = Bench(predictor, max_wait_seconds=5.0)
+    bench = Bench(predictor, hangs_after_seconds=5.0)
     bench.submit(1.0)
     bench.threads.pending.pop()()
     assert predictor.calls == [1]
@@ -321,6 +321,23 @@ def test_a_batch_that_has_taken_long_refuses_those_who_would_wait_longer() -> No
     bench = Bench(Twice(during), max_wait_seconds=5.0)
     bench.submit(1.0)
     assert bench.run() == [[[2.0]], [[4.0]]]
+
+
+def test_the_first_in_the_queue_is_let_in_however_long_it_takes() -> None:
+    bench: Bench
+
+    def during(number: int) -> None:
+        bench.clock.now += 4.0
+        if number == 2:
+            bench.submit(3.0)
+            with pytest.raises(Overloaded):
+                bench.submit(4.0)
+
+    bench = Bench(Twice(during), max_wait_seconds=0.01)
+    bench.submit(1.0)
+    bench.run()
+    bench.submit(2.0)
+    assert bench.run() == [[[2.0]], [[4.0]], [[6.0]]]
 
 
 def test_a_busy_model_gives_its_thread_to_others_now_and_then() -> None:
