@@ -55,14 +55,16 @@ def question(source: Source, rights: str, inputs: Inputs) -> Question | None:
     -0.0 and 0.0 ask different questions, and so do columns or tensors in another order: a model may tell them apart.
     """
     arrays = inputs.arrays
-    described: list[tuple[str, str, Any]] = []
+    described: list[tuple[str | list[str], str, Any]] = []
     objects: list[Any] = []
     raw: list[bytes] = []
     if type(arrays) is Block:  # isinstance asks the metaclass of all mappings, at half a microsecond
         matrix = arrays.matrix
         kind = _kind(matrix.dtype)
-        described = [(name, kind, matrix.shape[:1]) for name in arrays.positions]
-        raw.append(matrix.T.tobytes())  # column by column, as if they were arrays of their own
+        if kind in {"", _OBJECTS}:
+            return None
+        described = [(list(arrays.positions), kind, matrix.shape)]
+        raw.append(matrix.tobytes())
     else:
         for name, array in arrays.items():
             kind = _kind(array.dtype)

@@ -153,11 +153,16 @@ def test_strings_that_are_one_object_ask_what_equal_strings_ask() -> None:
     assert asked(table(x=things(shared, shared))) == asked(table(x=things(*apart)))
 
 
-def test_columns_of_a_block_ask_what_the_same_columns_ask_alone() -> None:
+def test_a_block_of_columns_is_told_by_its_names_type_shape_and_values() -> None:
+    def block(matrix: Array, *names: str) -> Question:
+        return asked(Inputs("table", Block(matrix, {name: place for place, name in enumerate(names)}), len(matrix)))
+
     matrix = np.arange(6.0).reshape(2, 3)
-    columns = {name: matrix[:, place].copy() for place, name in enumerate("abc")}
-    block = Inputs("table", Block(matrix, {"a": 0, "b": 1, "c": 2}), 2)
-    assert asked(block) == asked(Inputs("table", columns, 2))
+    same = block(matrix, "a", "b", "c")
+    assert block(np.asfortranarray(matrix), "a", "b", "c") == same
+    others = [block(matrix, "a", "c", "b"), block(matrix + 1, "a", "b", "c"), block(matrix.reshape(3, 2), "a", "b")]
+    others += [block(matrix.view(np.int64), "a", "b", "c"), block(matrix.reshape(6, 1), "abc")]
+    assert len({same, *others}) == 6
 
 
 class Odd:
@@ -172,6 +177,7 @@ def test_values_of_other_types_ask_nothing_that_could_be_asked_again(value: Any)
     assert question(SOURCE, "r", table(x=things(value))) is None
     assert question(SOURCE, "r", tensors(x=[1])._replace(params={"k": value})) is None
     assert question(SOURCE, "r", tensors(x=np.zeros(1, "V4"))) is None
+    assert question(SOURCE, "r", Inputs("table", Block(np.full((1, 1), None), {"x": 0}), 1)) is None
 
 
 json_values = st.recursive(
