@@ -75,6 +75,7 @@ class Books:
             if attempt.choice.trial is not None:
                 record.epoch = _label(attempt)
             record.assigned = attempt.assigned and not record.epoch
+            record.kept = attempt.kept
             if attempt.decoded is not None:
                 record.rows = attempt.decoded.inputs.rows
                 record.took = now - attempt.began

@@ -39,10 +39,11 @@ class Attempt:
     """One version's try at a request. It has one outcome, whoever is first to say it: the thread it runs in, or the waiter.
 
     So each attempt that was assigned is counted once under exactly one outcome, and one that nobody waits for any more is
-    never assigned. `began` is when the version was handed the request, in seconds of the performance counter.
+    never assigned. `began` is when the version was handed the request, in seconds of the performance counter. `kept` says how
+    the response cache took part: hit, miss or joined; "" where it did not.
     """
 
-    __slots__ = ("_guard", "assigned", "began", "choice", "decoded", "outcome", "version", "wire")
+    __slots__ = ("_guard", "assigned", "began", "choice", "decoded", "kept", "outcome", "version", "wire")
 
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
@@ -52,6 +53,7 @@ class Attempt:
         self.began = 0.0
         self.assigned = False
         self.outcome: str | None = None
+        self.kept = ""
         self._guard = Lock()
 
     @property
@@ -104,11 +106,24 @@ class Exchange:
     """One request. Each step of the plane fills in what it found out.
 
     `started` is in seconds of the performance counter, `at` since the epoch. `attempt` is that of the version in hand; `due`
-    is when the caller's patience ends, 0 until somebody has to wait. `draw` is this request's own unit of assignment. With
-    `headers` and `claims` it is what routing asks of a request.
+    is when the caller's patience ends, 0 until somebody has to wait. `packed` is the body's Content-Encoding until it is
+    undone. `draw` is this request's own unit of assignment; with `headers` and `claims` it is what routing asks of a request.
     """
 
-    __slots__ = ("at", "attempt", "draw", "due", "head", "headers", "principal", "request_id", "shielded", "started", "target")
+    __slots__ = (
+        "at",
+        "attempt",
+        "draw",
+        "due",
+        "head",
+        "headers",
+        "packed",
+        "principal",
+        "request_id",
+        "shielded",
+        "started",
+        "target",
+    )
 
     def __init__(self, head: Head) -> None:
         self.head = head
@@ -116,6 +131,7 @@ class Exchange:
         self.started = time.perf_counter()
         self.at = time.time()
         self.request_id = ""
+        self.packed: str | None = None
         self.draw = 0
         self.target: Target | None = None
         self.principal: Principal | None = None

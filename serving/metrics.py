@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from stagedoor import names
 
@@ -46,6 +46,12 @@ CACHE: Final = Counter(
     names.METRIC_CACHE.removesuffix("_total"),
     "Requests to versions whose answers are kept: hit, miss, or joined with another request's.",
     ["model", "version", "result"],
+)
+CACHE_BYTES: Final = Gauge(
+    names.METRIC_CACHE_BYTES,
+    "Bytes of kept answers in the memory of all workers.",
+    ["model"],
+    multiprocess_mode="livesum",
 )
 ERRORS: Final = Counter(
     names.METRIC_ERRORS.removesuffix("_total"),

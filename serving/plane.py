@@ -10,24 +10,21 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
-from serving.batchers import Batchers
-from serving.batching import Batcher
 from serving.books import Books
-from serving.codecs import CODECS, Answer, Decoded, Wire
+from serving.codecs import CODECS, Answer, Wire
+from serving.codecs.encodings import decode, decode_inline
+from serving.crew import Crew, TakeBack
 from serving.exchange import Attempt, Exchange, Head, Shielded
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
 from serving.problems import reply_for
-from serving.rooms import Room
 from serving.routing import choose
-from serving.running import run
 from serving.shadow import Copy, Shadow
 from serving.targets import parse_target
 from serving.trace import request_id_from
 from serving.values import Outputs
 from stagedoor import names
 from stagedoor.auth import Principal, check_predict
-from stagedoor.domain.tuning import PLAIN
 from stagedoor.errors import (
     BodyTooLarge,
     InvalidOutput,
@@ -68,9 +65,7 @@ class Plane:
         self._pool = pool
         self._books = books
         self._shadow = shadow
-        self._stable_room = _equipped(Room(settings.threads, settings.queue_limit, "predict"))
-        # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
-        self._trial_room = _equipped(Room(settings.threads, settings.threads, "trial"))
+        self._crew = Crew(settings, pool)
         self._draws = count(time.time_ns())
         self._default_model = settings.default_model
         self._max_rows = settings.max_rows
@@ -88,6 +83,7 @@ class Plane:
         exchange.request_id = request_id_from(headers)
         principal = self._authenticator.authenticate(headers.get("authorization"), now=exchange.at, remote=head.remote)
         exchange.principal = principal
+        exchange.packed = headers.get("content-encoding")
         target = exchange.target = parse_target(head.path, head.query, self._default_model)
         check_predict(principal, target.ref)
         exchange.draw = next(self._draws)
@@ -109,21 +105,30 @@ class Plane:
 
     def answer(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
         """Read, run and reply in the calling thread. Raises Rejected and Unserved."""
-        decoded = self.read(exchange, attempt, body)
-        assert attempt.version is not None  # noqa: S101  load comes first
-        return self.reply(exchange, attempt, run(attempt.version, decoded, attempt.choice.trial))
+        self.read(exchange, attempt, body)
+        assert exchange.principal is not None  # noqa: S101  admit comes first
+        return self.reply(exchange, attempt, self._crew.run(attempt, exchange.principal))
 
-    def read(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Decoded:
+    def unpack(self, exchange: Exchange, body: bytes) -> bytes:
+        """The body without its Content-Encoding where that is quick; else as it is, and `packed` stays. Raises Rejected."""
+        unpacked = decode_inline(body, exchange.packed)
+        if unpacked is None:
+            return body
+        exchange.packed = None
+        return unpacked
+
+    def read(self, exchange: Exchange, attempt: Attempt, body: bytes) -> None:
         """Decode and check the request, and count the version as given it. Raises Rejected and Overloaded."""
         version, target = attempt.version, exchange.target
         assert version is not None and target is not None  # noqa: PT018, S101  admit and load come first
         attempt.began = time.perf_counter()
         headers = exchange.headers
+        if exchange.packed:
+            body = decode(body, exchange.packed, self.max_body_bytes)
         wire = attempt.wire = Wire(body, headers.get("content-type", ""), headers)
-        decoded = attempt.decoded = CODECS[target.codec].decode(wire, version.signature, self._max_rows)
+        attempt.decoded = CODECS[target.codec].decode(wire, version.signature, self._max_rows)
         if not attempt.assign():
             raise Overloaded  # nobody waits for it any more
-        return decoded
 
     def reply(self, exchange: Exchange, attempt: Attempt, outputs: Outputs) -> Reply:
         """Put into words what the version has answered. Raises InvalidOutput and InvalidRequest."""
@@ -143,6 +148,7 @@ class Plane:
         headers = (
             ("Content-Type", encoded.content_type),
             *encoded.headers,
+            *(((names.HEADER_CACHE, attempt.kept),) if attempt.kept else ()),
             *(choice.headers if exchange.shielded is None else _named(exchange, attempt)),
             (names.HEADER_REQUEST_ID, exchange.request_id),
         )
@@ -153,30 +159,19 @@ class Plane:
         if trial is not None and trial.mirror is not None and attempt.wire is not None:
             self._shadow.offer(Copy(attempt.choice.model, trial, attempt.wire, codec, outputs, self._max_rows))
 
-    def hand_over(self, exchange: Exchange, attempt: Attempt, body: bytes, done: Callable[[Rest], None]) -> Callable[[], bool]:
-        """Run the attempt in a thread, with others' where the version takes them; `done` is called there with the rest.
+    def hand_over(self, exchange: Exchange, attempt: Attempt, body: bytes, done: Callable[[Rest], None]) -> TakeBack:
+        """Have the attempt run by others; `done` is called with the rest, by whoever ran it, or here where that is known.
 
-        Returns a call that takes it back: True if it had not begun, and never will. Raises Rejected where the request need not
-        wait for a thread to be refused, and Overloaded where too many wait for one.
+        Raises Rejected where the request need not wait to be refused, and Overloaded where too many wait already.
         """
-        room, batchers = self._stable_room if attempt.fallback is None else self._trial_room
-        batcher = self._batcher(batchers, attempt) if len(body) <= INLINE_BODY_BYTES else None
-        if batcher is not None:
-            decoded = self.read(exchange, attempt, body)
-            return batcher.submit(decoded.inputs, lambda answer: done(self._rest(exchange, attempt, answer))).cancel
-        future = room.submit(self.answer, exchange, attempt, body)
-        future.add_done_callback(lambda ended: done(ended.result))
-        return future.cancel
-
-    def _batcher(self, batchers: Batchers, attempt: Attempt) -> Batcher | None:
-        version, choice = attempt.version, attempt.choice
-        live = self._pool.view.models.get(choice.model)
-        if version is None or (choice.trial is not None and choice.trial.fault is not None):
-            return None
-        return batchers.of(version, live.entry.tuning if live is not None else PLAIN)
+        if exchange.packed or len(body) > INLINE_BODY_BYTES:
+            return self._crew.whole(attempt, partial(self.answer, exchange, attempt, body), done)
+        self.read(exchange, attempt, body)
+        assert exchange.principal is not None  # noqa: S101  admit comes first
+        return self._crew.start(attempt, exchange.principal, lambda answer: done(self._rest(exchange, attempt, answer)))
 
     def _rest(self, exchange: Exchange, attempt: Attempt, answer: Outputs | Exception) -> Rest:
-        """What remains once a batch has been predicted. Large answers are written here and now, not in the event loop."""
+        """What remains once the version has run. Large answers are written here and now, not in the event loop."""
         if isinstance(answer, Exception):
             return partial(_throw, answer)
         rest = partial(self.reply, exchange, attempt, answer)
@@ -212,10 +207,10 @@ class Plane:
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 
-    def is_quick(self, attempt: Attempt, body: bytes) -> bool:
+    def is_quick(self, exchange: Exchange, attempt: Attempt, body: bytes) -> bool:
         """Whether `answer` costs less than handing it to a thread."""
         version = attempt.version
-        if version is None or not version.quick or len(body) > INLINE_BODY_BYTES:
+        if version is None or not version.quick or exchange.packed or len(body) > INLINE_BODY_BYTES:
             return False
         trial = attempt.choice.trial
         return trial is None or trial.fault != "latency"
@@ -228,7 +223,7 @@ class Plane:
         left = max(0.0, exchange.due - now)
         return left if attempt.fallback is None else left / 2
 
-    def out_of_time(self, attempt: Attempt, take_back: Callable[[], bool]) -> None:
+    def out_of_time(self, attempt: Attempt, take_back: TakeBack) -> None:
         """Give up an attempt whose time is up. Returns if its answer is about to come after all.
 
         Raises PredictionTimeout, or Overloaded where its turn never came.
@@ -250,20 +245,21 @@ class Plane:
             attempt = self.admit(exchange)
             if len(request.body) > self.max_body_bytes:
                 raise BodyTooLarge(self.max_body_bytes)  # noqa: TRY301  one way out for all failures
+            body = self.unpack(exchange, request.body)
             try:
-                return self._attempt(exchange, attempt, request.body)
+                return self._attempt(exchange, attempt, body)
             except Exception as error:  # whatever it is, the stable version may answer in its place
                 second = self.step_in(exchange, error)
                 if second is None:
                     raise
-            return self._attempt(exchange, second, request.body)
+            return self._attempt(exchange, second, body)
         except Exception as error:  # noqa: BLE001  the gateway's last handler: a caller always gets an answer
             return self.fail(exchange, error)
 
     def _attempt(self, exchange: Exchange, attempt: Attempt, body: bytes) -> Reply:
         if attempt.version is None:
             self.load(attempt)
-        if self.is_quick(attempt, body):
+        if self.is_quick(exchange, attempt, body):
             return self.answer(exchange, attempt, body)
         box: SimpleQueue[Rest] = SimpleQueue()
         take_back = self.hand_over(exchange, attempt, body, box.put)
@@ -275,13 +271,8 @@ class Plane:
 
     def close(self) -> None:
         """Let running predictions end and take no more."""
-        self._stable_room[0].close()
-        self._trial_room[0].close()
+        self._crew.close()
         self._shadow.close()
-
-
-def _equipped(room: Room) -> tuple[Room, Batchers]:
-    return room, Batchers(room)
 
 
 def _throw(error: Exception) -> Reply:
@@ -297,6 +288,6 @@ def _named(exchange: Exchange, attempt: Attempt) -> Headers:
 
 
 def _refuse_repeated(repeated: frozenset[str]) -> None:
-    for name in ("authorization", "x-request-id", "content-type", "content-length"):
+    for name in ("authorization", "x-request-id", "content-type", "content-encoding", "content-length"):
         if name in repeated:
             raise MalformedHeader(name.title(), "send it once")

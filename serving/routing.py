@@ -12,6 +12,7 @@ from serving.pool import LiveModel, View
 from stagedoor import names
 from stagedoor.domain.refs import ModelRef
 from stagedoor.domain.traffic import Assignment, Route, assign, point_of
+from stagedoor.domain.tuning import PLAIN, Tuning
 from stagedoor.errors import ModelNotFound, NotReady, VersionNotReady, VersionRefused
 
 PINNED: Final = "pinned"
@@ -40,7 +41,7 @@ class Choice(NamedTuple):
     """The version chosen, and why. `loaded` is None where it has to be loaded first.
 
     `arm` is the alias or stage that led to it, or PINNED; `bucket` the traffic bucket, where a split decided. `trial` is None
-    on routes that ask for an answer and nothing else.
+    on routes that ask for an answer and nothing else. `tuning` is how the model's tags want it run.
     """
 
     model: str
@@ -51,6 +52,7 @@ class Choice(NamedTuple):
     reason: str
     loaded: Version | None
     trial: Trial | None = None
+    tuning: Tuning = PLAIN
 
     @property
     def headers(self) -> Headers:
@@ -100,7 +102,8 @@ def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> 
     stable = arms[0]
     if len(arms) == 1 and not route.watched and route.mirror is None:
         loaded = live.loaded.get(stable.version)
-        return Choice(live.entry.name, stable.version, stable.name, route.epoch, None, "only arm", loaded)
+        entry = live.entry
+        return Choice(entry.name, stable.version, stable.name, route.epoch, None, "only arm", loaded, None, entry.tuning)
     kept = _kept_from_split(route, asker, stale=stale)
     if kept is not None:
         return _choice(live, route, Assignment(stable, 0, kept), Trial())
@@ -122,7 +125,8 @@ def _choice(live: LiveModel, route: Route, assignment: Assignment, trial: Trial 
     split = bucket if point is not None else None
     if trial is not None and route.mirror is not None:
         trial = trial._replace(mirror=route.mirror, mirrored=live.loaded.get(route.mirror))
-    return Choice(live.entry.name, arm.version, arm.name, route.epoch, split, reason, live.loaded.get(arm.version), trial)
+    entry, loaded = live.entry, live.loaded.get(arm.version)
+    return Choice(entry.name, arm.version, arm.name, route.epoch, split, reason, loaded, trial, entry.tuning)
 
 
 def _kept_from_split(route: Route, asker: Asker, *, stale: bool) -> str | None:
@@ -165,7 +169,7 @@ def _by_name(live: LiveModel, ref: ModelRef) -> Choice:
     if version is None:
         raise ModelNotFound(str(ref))
     epoch = entry.route.epoch if entry.route else 0
-    return Choice(entry.name, version, arm, epoch, None, reason, live.loaded.get(version))
+    return Choice(entry.name, version, arm, epoch, None, reason, live.loaded.get(version), None, entry.tuning)
 
 
 def _nothing_live(live: LiveModel) -> Exception:

@@ -39,10 +39,15 @@ def count(records: Iterable[Record], units: FirstOutcomes | None) -> None:
 def _count_outcomes(reached: list[tuple[Record, Choice]]) -> None:
     outcomes: Tally[tuple[str, str, str, str, str]] = Tally()
     assigned: Tally[Arm] = Tally()
+    kept: Tally[tuple[str, str, str]] = Tally()
     for record, choice in reached:
         outcomes[choice.model, choice.version, choice.arm, record.epoch, record.counted] += 1
         if record.assigned:
             assigned[choice.model, choice.version, choice.arm, record.epoch] += 1
+        if record.kept:
+            kept[choice.model, choice.version, record.kept] += 1
+    for result, number in kept.items():
+        metrics.CACHE.labels(*result).inc(number)
     for arm, number in assigned.items():
         metrics.assigned(*arm).inc(number)
     for labels, number in outcomes.items():

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from serving.crew import TakeBack
 from serving.exchange import Attempt, Exchange, Head
 from serving.http import Reply
 from serving.plane import Plane, Rest
@@ -68,9 +69,13 @@ class Turn:
 
     def answer(self, body: bytes) -> None:
         """The body is complete."""
-        self._body = body
         attempt = self.exchange.attempt
         assert attempt is not None  # noqa: S101  admit comes first
+        try:
+            self._body = self._plane.unpack(self.exchange, body) if self.exchange.packed else body
+        except Exception as error:  # noqa: BLE001  a caller always gets an answer
+            self.refuse(error)
+            return
         self._try(attempt)
 
     def leave(self) -> None:
@@ -83,7 +88,7 @@ class Turn:
             if attempt.version is None:
                 self._load(attempt)
                 return
-            if not plane.is_quick(attempt, self._body):
+            if not plane.is_quick(self.exchange, attempt, self._body):
                 self._hand_over(attempt)
                 return
             reply = plane.answer(self.exchange, attempt, self._body)
@@ -124,7 +129,7 @@ class Turn:
         self.exchange.attempt = None
         self._send(reply)
 
-    def _expired(self, attempt: Attempt, take_back: Callable[[], bool]) -> None:
+    def _expired(self, attempt: Attempt, take_back: TakeBack) -> None:
         try:
             self._plane.out_of_time(attempt, take_back)
         except Unserved as error:
