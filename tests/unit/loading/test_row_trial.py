@@ -1,6 +1,7 @@
 """Which models may be given rows of several callers: found out when they are loaded, by a trial."""
 
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from onnx import TensorProto, helper
 
+from serving.joint import Joint
 from serving.loading.loaders import LoadOptions
 from serving.loading.row_trial import keeps_rows_apart
 from serving.loading.version import Version, load_version
@@ -179,6 +181,45 @@ def test_a_pyfunc_has_to_declare_it(build_code: Build, metadata: Any, *, batchab
     (folder / "MLmodel").write_text(yaml.safe_dump({**content, "metadata": metadata}))
     version = load(folder)
     assert (version.rows_apart, version.batchable) == (True, batchable)
+
+
+def test_so_does_one_of_scikit_learn_with_columns(iris: Path) -> None:
+    version = load(iris / "skops")
+    assert (version.rows_apart, version.batchable) == (True, False)
+
+
+MIXED = [{"type": "string", "name": "colour", "required": True}, {"type": "double", "name": "size", "required": True}]
+BODIES = {
+    "frame": "return model_input.assign(size=model_input['size'] * 2)",
+    "series": "return model_input['size'].rename('y')",
+    "array": "return model_input['size'].to_numpy()",
+    "texts": "return [f'{c}!' for c in model_input['colour']]",
+    "records": "return [{'c': c, 's': s} for c, s in zip(model_input['colour'], model_input['size'])]",
+    "arrays": "return {'c': model_input['colour'].to_numpy(), 's': model_input['size'].to_numpy()}",
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_callers_of_a_pyfunc_get_the_same_together_as_alone(build_code: Build, kind: str) -> None:
+    folder = build_code(BODIES[kind])
+    content = yaml.safe_load((folder / "MLmodel").read_text())
+    content |= {"signature": {"inputs": json.dumps(MIXED)}, "metadata": {"stagedoor_batch": True}}
+    (folder / "MLmodel").write_text(yaml.safe_dump(content))
+    version = load(folder)
+    assert version.batchable
+    form = version.signature.form
+    asked = [form.split(None, rows, 9) for rows in ([["red", 1.5]], [["blue", 2.0], ["green", 0.5]], [["", 3.0]])]
+    joint = Joint(version.predictor, version.signature.check_outputs)
+    told: dict[int, Any] = {}
+    joint.answer(asked, told.__setitem__)
+    assert not joint.one_by_one
+    for at, inputs in enumerate(asked):
+        assert written(told[at]) == written(joint.alone(inputs))
+
+
+def written(answer: Any) -> Any:
+    assert isinstance(answer, Outputs)
+    return answer.kind, answer.value, {name: (array.dtype, array.tolist()) for name, array in answer.arrays.items()}
 
 
 def test_a_declaration_that_is_not_true_is_found_out(build_code: Build) -> None:
