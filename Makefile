@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+BENCH ?=
 PEERS ?=
 TESTS ?= tests
 SECONDS_FOR_TESTS ?= 4200
@@ -16,7 +17,7 @@ SIDE_BY_SIDE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo watch test lint configuration constraints bench-peers clean
+.PHONY: help demo watch test lint configuration constraints bench bench-report bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -44,6 +45,12 @@ configuration: $(VENV)/.installed-demo ## Write docs/configuration.md anew
 constraints: $(VENV)/.installed-dev ## Write the installed versions to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.txt.new
 	mv constraints.txt.new constraints.txt
+
+bench: $(VENV)/.installed-dev ## Measure the gateway beside its neighbours, about half an hour, and write docs/benchmarks.md; BENCH="--only mlp --merge" for a part, BENCH=--help for more
+	$(BIN)/python tests/benchmarks/bench $(BENCH)
+
+bench-report: $(VENV)/.installed-dev ## Write docs/benchmarks.md and its plot anew from docs/benchmarks.json
+	$(BIN)/python tests/benchmarks/bench --report
 
 bench-peers: $(VENV)/.installed-dev ## Install what the gateway is measured beside, each into an environment of its own (5 GB in .bench); PEERS="triton ray" for some
 	$(BIN)/python tests/benchmarks/peers $(PEERS)

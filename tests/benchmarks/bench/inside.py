@@ -31,7 +31,10 @@ _LIMIT_SECONDS = 240
 
 
 def inside(state: Path, model: str, body: bytes, folder: Path, repeats: int) -> Iterator[Inside]:
-    """Measure in a process of its own, from a state folder in which `model` is served. Raises subprocess.SubprocessError."""
+    """Measure in a process of its own, from a state folder in which `model` is served.
+
+    Raises RuntimeError and subprocess.TimeoutExpired.
+    """
     asked = {"state": str(state), "model": model, "body": body.decode(), "folder": str(folder), "repeats": repeats}
     folder.mkdir(parents=True)
     with (folder / "log").open("wb") as log:  # the request log, as in a gateway
@@ -42,9 +45,12 @@ def inside(state: Path, model: str, body: bytes, folder: Path, repeats: int) -> 
             stdout=subprocess.PIPE,
             stderr=log,
             timeout=_LIMIT_SECONDS,
-            check=True,
-        ).stdout
-    for row in json.loads(told.splitlines()[-1]):
+            check=False,
+        )
+    if told.returncode:
+        last = (folder / "log").read_text(errors="replace").splitlines()[-1:]
+        raise RuntimeError(f"the process ended with {told.returncode}: {''.join(last)}")
+    for row in json.loads(told.stdout.splitlines()[-1]):
         yield Inside(**row)
 
 

@@ -19,7 +19,7 @@ from .inside import inside
 from .machine import pss_mb
 from .options import Choice, Effort
 from .overloading import overload
-from .rounds import CAPACITY_LEVEL, FAILURES, contest
+from .rounds import CAPACITY_LEVEL, FAILURES, contest, reason
 
 Readings = tuple[Mapping[str, Server], Sequence[Row]]
 WORKER_COUNTS = (1, 2, 4)
@@ -72,7 +72,7 @@ def _with_model(workload: Workload, choice: Choice, parts: Sequence[str], effort
             try:
                 yield {}, list(_PARTS[part](house, own, effort, logs))
             except FAILURES as error:
-                yield {}, [Missing(0, names.OURS, part, f"{type(error).__name__}: {error}"[:300])]
+                yield {}, [Missing(0, names.OURS, part, reason(error))]
         if choice.part(workload.name):
             neighbours = [peer for peer in PEERS if workload.name in peer.workloads]
             wanted = [peer for peer in (*own, *neighbours) if choice.server(peer.name)]

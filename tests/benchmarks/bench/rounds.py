@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -65,14 +66,19 @@ class Contestant:
 
     def fail(self, error: Exception) -> None:
         """Take it out of the contest."""
-        self.failed = f"{type(error).__name__}: {error}"
+        self.failed = reason(error)
         console.print(f"  {self.workload.name}: {self.peer.name} is out: {self.failed}", style="red")
         self.stop()
 
     def missing(self) -> Missing:
-        """Why it was not measured, in one line that names no path."""
-        line = " ".join(word for word in self.failed.split() if not word.startswith("/"))
-        return Missing(0, self.peer.name, self.workload.name, line[:300])
+        """Why it was not measured."""
+        return Missing(0, self.peer.name, self.workload.name, self.failed)
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line that names no folder of this machine."""
+    text = re.sub(r"(?<![\w:/.])(?:/[^\s/'\",;)]*)+/([^\s/'\",;)]*)", r"\1", str(error))
+    return f"{type(error).__name__}: {' '.join(text.split())}"[:300]
 
 
 def contest(

@@ -1,0 +1,155 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.benchmarks.bench import names
+from tests.benchmarks.bench.document import Document, Inside, Memory, Open, Overload, Row, Start, add
+from tests.benchmarks.bench.targets import Verdict, verdicts
+
+from .conftest import closed, empty
+
+OURS = names.OURS
+
+
+def about(document: Document, words: str) -> list[Verdict]:
+    found = [verdict for verdict in verdicts(document) if words in f"{verdict.about}: {verdict.target}"]
+    assert found, f"no target about {words}"
+    return found
+
+
+def opened(p50: float, p999: float, workload: str = names.LINEAR) -> Open:
+    return Open(0, OURS, workload, 0, 0.5, 1000, 500, 500, p50, p999 / 2, p999, p999, 20, 1000, 0)
+
+
+CALM = Overload(
+    run=0,
+    server=OURS,
+    workload=names.MLP,
+    capacity=1000,
+    wanted=3000,
+    sent=3000,
+    seconds=10,
+    light_p50_us=900,
+    light_p99_us=1000,
+    ok=1000,
+    ok_p50_us=1500,
+    ok_p99_us=3000,
+    shed=2000,
+    shed_p50_us=100,
+    shed_p99_us=200,
+    other=0,
+    unanswered=0,
+    late_us=50,
+    before_mb=100,
+    during_mb=110,
+    after_mb=105,
+    recovery_ms=2,
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "met", "missed"),
+    [
+        (
+            "linear, 16 connections: at least 1.5 times the requests/s of triton",
+            [closed(OURS, rate=150), closed("triton")],
+            [closed(OURS, rate=149), closed("triton")],
+        ),
+        (
+            "linear, 16 connections: CPU per request at most triton's",
+            [closed(OURS, cpu_us=50), closed("triton")],
+            [closed(OURS, cpu_us=51), closed("triton")],
+        ),
+        (
+            "linear, 16 connections: CPU per request at most 2.2 times echo's",
+            [closed(OURS, cpu_us=110), closed("echo")],
+            [closed(OURS, cpu_us=111), closed("echo")],
+        ),
+        (
+            "linear, 64 connections: p99 at most triton's",
+            [closed(OURS, connections=64), closed("triton", connections=64)],
+            [closed(OURS, connections=64, p99_us=201), closed("triton", connections=64)],
+        ),
+        (
+            "linear, 1 connections: p50 at most 2 times echo's",
+            [closed(OURS, connections=1, p50_us=200), closed("echo", connections=1)],
+            [closed(OURS, connections=1, p50_us=201), closed("echo", connections=1)],
+        ),
+        (
+            "forest, 16 connections: at least 50 times the requests/s of mlflow",
+            [closed(OURS, "forest", rate=5000), closed("mlflow", "forest")],
+            [closed(OURS, "forest", rate=4999), closed("mlflow", "forest")],
+        ),
+        (
+            "mlp, 64 connections: at least 4 times the best other",
+            [closed(OURS, "mlp", 64, rate=400), closed("kserve", "mlp", 64), closed("triton", "mlp", 64, rate=900)],
+            [closed(OURS, "mlp", 64, rate=400), closed("kserve", "mlp", 64), closed("ray", "mlp", 64, rate=101)],
+        ),
+        (
+            "mlp, 64 connections: CPU per request at most 0.3 times stagedoor-unbatched's",
+            [closed(OURS, "mlp", 64, cpu_us=15), closed(names.UNBATCHED, "mlp", 64)],
+            [closed(OURS, "mlp", 64, cpu_us=16), closed(names.UNBATCHED, "mlp", 64)],
+        ),
+        (
+            "mlp, 1 connection: p50 no worse",
+            [
+                closed(OURS, "mlp", 1, p50_us=101),
+                closed(names.UNBATCHED, "mlp", 1),
+                closed(names.UNBATCHED, "mlp", 1, 1, p50_us=102),
+            ],
+            [
+                closed(OURS, "mlp", 1, p50_us=103),
+                closed(names.UNBATCHED, "mlp", 1),
+                closed(names.UNBATCHED, "mlp", 1, 1, p50_us=102),
+            ],
+        ),
+        ("linear, open loop at 50 % load", [opened(100, 1000)], [opened(100, 1001)]),
+        ("mlp, open loop at 50 % load", [opened(100, 1000, "mlp")], [opened(100, 1001, "mlp")]),
+        (
+            "memory",
+            [Memory(0, OURS, names.DEMO, 60, 3), Memory(0, "mlflow", names.LINEAR, 100, 3)],
+            [Memory(0, OURS, names.DEMO, 61, 3), Memory(0, "mlflow", names.LINEAR, 100, 3)],
+        ),
+        (
+            "start to first answer",
+            [Start(0, OURS, names.RESTART, 1), Start(0, "mlflow", names.LINEAR, 3)],
+            [Start(0, OURS, names.RESTART, 1), Start(0, "mlflow", names.LINEAR, 2.9)],
+        ),
+        (
+            "routing decision, 5,000 models",
+            [Inside(0, names.MANY, names.ROUTING, 1.5, 2), closed(OURS, cpu_us=50)],
+            [Inside(0, names.MANY, names.ROUTING, 1.6, 2), closed(OURS, cpu_us=50)],
+        ),
+        (
+            "routing decision: the same at 5,000",
+            [Inside(0, names.MANY, names.ROUTING, 1.1, 2), Inside(0, names.ONE, names.ROUTING, 1, 2)],
+            [Inside(0, names.MANY, names.ROUTING, 1.2, 2), Inside(0, names.ONE, names.ROUTING, 1, 2)],
+        ),
+        (
+            names.LOADED,
+            [Inside(0, names.LOADED, names.REQUEST, 11, 20), Inside(0, names.ONE, names.REQUEST, 10, 20)],
+            [Inside(0, names.LOADED, names.REQUEST, 12, 20), Inside(0, names.ONE, names.REQUEST, 10, 20)],
+        ),
+        (
+            "4 workers",
+            [closed("stagedoor -w 1", names.WORKERS), closed("stagedoor -w 4", names.WORKERS, cpu_us=55)],
+            [closed("stagedoor -w 1", names.WORKERS), closed("stagedoor -w 4", names.WORKERS, cpu_us=56)],
+        ),
+        ("p99 of accepted requests", [CALM], [replace(CALM, ok_p99_us=3001)]),
+        ("nothing hangs", [CALM], [replace(CALM, unanswered=1)]),
+        ("memory stays flat", [CALM], [replace(CALM, during_mb=111)]),
+    ],
+)
+def test_a_target_is_met_at_its_limit_and_missed_beyond_it(words: str, met: list[Row], missed: list[Row]) -> None:
+    assert [verdict.met for verdict in about(add(empty(), *met), words)] == [True]
+    assert [verdict.met for verdict in about(add(empty(), *missed), words)] == [False]
+
+
+def test_without_readings_no_target_is_met_and_none_is_missed() -> None:
+    assert {verdict.met for verdict in verdicts(empty())} == {None}
+    assert all(verdict.figure.startswith("not measured: ") for verdict in verdicts(empty()))
+
+
+def test_the_median_of_the_repeats_counts() -> None:
+    rows = [closed(OURS, number=number, rate=rate) for number, rate in enumerate((1, 160, 10_000))]
+    assert about(add(empty(), *rows, closed("triton")), "linear, 16 connections: at least 1.5 times")[0].met is True
