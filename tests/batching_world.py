@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from serving.batching import Batcher, Ticket
 from serving.schema import compile_signature
 from serving.values import UNNAMED, Block, Inputs, Outputs
 from stagedoor.errors import Overloaded
@@ -88,3 +89,35 @@ class Told:
         """The values of the one answer, or the name of its error."""
         (answer,) = self.answers
         return type(answer).__name__ if isinstance(answer, Exception) else next(iter(answer.arrays.values())).tolist()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Bench:
+    """A batcher whose threads run when the test says so."""
+
+    def __init__(self, predictor: Twice, max_rows: int = 8, **limits: Any) -> None:
+        self.threads = Threads()
+        self.clock = Clock()
+        self.batcher = Batcher(predictor, CHECK, max_rows, self.threads, clock=self.clock, **limits)
+        self.told: list[Told] = []
+
+    def submit(self, *values: float | Inputs) -> list[Ticket]:
+        """One request for each value."""
+        return [self.send(value if isinstance(value, Inputs) else tensor(value)) for value in values]
+
+    def send(self, inputs: Inputs) -> Ticket:
+        told = Told()
+        ticket = self.batcher.submit(inputs, told)
+        self.told.append(told)
+        return ticket
+
+    def run(self) -> list[Any]:
+        self.threads.run()
+        return [told.value for told in self.told]
