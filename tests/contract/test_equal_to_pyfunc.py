@@ -88,6 +88,34 @@ def sklearn_bare(folder: Path) -> None:
     mlflow.sklearn.save_model(classifier(data(5).to_numpy()), folder, serialization_format="pickle")
 
 
+def forest_columns(folder: Path) -> None:
+    import mlflow
+    from sklearn.ensemble import RandomForestClassifier
+
+    table = data(200, 1)
+    model = RandomForestClassifier(7, random_state=1).fit(table, (table.sum(axis=1) > 0).astype(int))
+    signature = mlflow.models.infer_signature(table, model.predict_proba(table))
+    mlflow.sklearn.save_model(
+        model, folder, signature=signature, serialization_format="pickle", pyfunc_predict_fn="predict_proba"
+    )
+
+
+def sklearn_mixed(folder: Path) -> None:
+    import mlflow
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    table = MIXED.sample(40, replace=True, random_state=1, ignore_index=True)
+    encode = make_column_transformer(
+        (OneHotEncoder(), ["city"]), (StandardScaler(), ["amount", "age"]), remainder="passthrough"
+    )
+    model = make_pipeline(encode, LogisticRegression()).fit(table, table["age"] > 40)
+    signature = mlflow.models.infer_signature(table, model.predict(table))
+    mlflow.sklearn.save_model(model, folder, signature=signature, serialization_format="pickle")
+
+
 def onnx_of(*, outputs: str, signature: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         import mlflow
@@ -134,6 +162,14 @@ TEXTS = pd.DataFrame(
         "good": [True, False],
     }
 )
+MIXED = pd.DataFrame(
+    {
+        "city": pd.Series(["bern", "basel", "genf"], dtype=object),
+        "amount": [1.5, -2.5, 0.25],
+        "age": [20, 50, 80],
+        "member": [True, False, True],
+    }
+)
 NESTED = pd.DataFrame(
     {
         "tags": [["a", "b"], ["c"]],
@@ -144,6 +180,8 @@ NESTED = pd.DataFrame(
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "sklearn columns": sklearn_columns,
+    "forest columns": forest_columns,
+    "sklearn mixed": sklearn_mixed,
     "sklearn tensor": sklearn_tensor,
     "sklearn bare": sklearn_bare,
     "onnx tensor": onnx_of(outputs="all", signature="tensor"),
@@ -261,6 +299,15 @@ SAME_AS_MLFLOW: dict[str, list[tuple[str, bytes]]] = {
     "sklearn columns": [
         *jsons(SPLIT, SHUFFLED, {"dataframe_records": RECORDS}, {"instances": RECORDS}, {"inputs": RECORDS}, COLUMNWISE),
         *FILES,
+    ],
+    "forest columns": [*jsons(SPLIT, SHUFFLED, {"dataframe_records": RECORDS}, COLUMNWISE), *FILES],
+    "sklearn mixed": [
+        *jsons(
+            {"dataframe_split": MIXED.to_dict(orient="split", index=False)},
+            {"dataframe_records": MIXED.to_dict(orient="records")[1:2]},
+            {"inputs": {name: MIXED[name].tolist() for name in reversed(list(MIXED))}},
+        ),
+        (PARQUET, parquet(MIXED)),
     ],
     "sklearn tensor": [*jsons({"inputs": LISTS}, {"instances": LISTS}, SPLIT, {"dataframe_records": RECORDS}), FILES[1]],
     "sklearn bare": jsons({"inputs": LISTS}, {"instances": LISTS}),

@@ -9,6 +9,7 @@ import numpy as np
 from serving.values import UNNAMED, Array, Outputs
 
 _SCALARS: Final = (bool, int, float, str, np.generic)
+_AS_THEY_ARE: Final = frozenset("fiubO")
 _MAX_NESTING: Final = 32
 
 
@@ -97,6 +98,10 @@ def _as_array(items: Iterable[Any]) -> Array | None:
 
 
 def _values(column: Any) -> Array:  # noqa: ANN401  a pandas Series
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype) and dtype.kind in _AS_THEY_ARE:
+        values: Array = column.values
+        return values
     array = column.to_numpy()
     return array if isinstance(array, np.ndarray) else np.asarray(array, dtype=object)
 

@@ -18,17 +18,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from serving.loading.loaders.answers import to_outputs
+from serving.loading.loaders.estimators import accept_matrix, fits
+from serving.loading.loaders.frames import Frames
 from serving.loading.loaders.options import LoadOptions
 from serving.loading.loaders.pickles import needs_skops, refuse_pickles
 from serving.loading.mlmodel import MLModel
-from serving.values import UNNAMED, Array, Block, Inputs, Outputs, TensorSpec
+from serving.values import UNNAMED, Block, Inputs, Outputs, TensorSpec
 from stagedoor.errors import UnsafeArtifact
 
 _PICKLE_SWITCH: Final = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 _OWN_WAYS: Final = ("mlflow.pyfunc.loaders.", "mlflow.langchain", "mlflow.dspy", "mlflow.llama_index", "mlflow.openai")
+
+_ROW_FUNCTIONS: Final = frozenset({"predict", "predict_proba", "predict_log_proba", "decision_function"})
 
 # Loading changes `sys.path`, `sys.modules` and the environment, which belong to the whole process.
 _loading = threading.Lock()
@@ -39,64 +41,33 @@ Call = Callable[[Any, dict[str, Any] | None], Any]
 class PyfuncPredictor:
     """A loaded pyfunc model. It says nothing of its inputs and outputs beyond its signature."""
 
-    __slots__ = ("_call", "_frame", "_typed", "inputs", "outputs")
+    __slots__ = ("_call", "_frames", "_matrix", "_typed", "inputs", "outputs")
 
-    def __init__(self, call: Call, *, typed: bool) -> None:
+    def __init__(self, call: Call, *, typed: bool = False, matrix: bool = False) -> None:
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
         self._call = call
-        self._frame = _Frames()
+        self._frames = Frames()
         self._typed = typed
+        self._matrix = matrix
 
     def predict(self, inputs: Inputs) -> Outputs:
-        """Call the model with a DataFrame (tables), an array or a dict of arrays. Raises whatever the model raises."""
-        params = dict(inputs.params) or None
-        return to_outputs(self._call(self._data(inputs), params))
+        """Call the model with a DataFrame (tables; a matrix where that gives the same), an array or a dict of arrays.
+
+        Raises whatever the model raises.
+        """
+        params = inputs.params
+        return to_outputs(self._call(self._data(inputs), dict(params) if params else None))
 
     def _data(self, inputs: Inputs) -> Any:  # noqa: ANN401  pandas or numpy
-        inputs = writable(inputs)
         arrays = inputs.arrays
         if inputs.kind == "tensors":
             return arrays[UNNAMED] if len(arrays) == 1 and UNNAMED in arrays else dict(arrays)
+        if self._matrix and isinstance(arrays, Block) and fits(arrays.matrix):
+            return arrays.matrix
         if self._typed:
             return _records(inputs)
-        return self._frame.build(inputs)
-
-
-def writable(inputs: Inputs) -> Inputs:
-    """The inputs with a copy of each array that is a view of a request's body: the model's code may write to its data."""
-    arrays = inputs.arrays
-    if isinstance(arrays, Block):
-        block = arrays if arrays.matrix.flags.writeable else Block(arrays.matrix.copy(), arrays.positions)
-        return inputs if block is arrays else inputs._replace(arrays=block)
-    if all(array.flags.writeable for array in arrays.values()):
-        return inputs
-    return inputs._replace(arrays={name: np.require(array, requirements="W") for name, array in arrays.items()})
-
-
-class _Frames:
-    """Builds DataFrames; remembers the column index of the last one, which costs more than the frame."""
-
-    __slots__ = ("_index",)
-
-    def __init__(self) -> None:
-        self._index: tuple[tuple[str, ...], Any] = ((), None)
-
-    def build(self, inputs: Inputs) -> Any:  # noqa: ANN401  a DataFrame
-        pandas = _pandas()
-        arrays = inputs.arrays
-        if isinstance(arrays, Block):
-            return pandas.DataFrame(arrays.matrix, columns=self._columns(tuple(arrays)), copy=False)
-        if list(arrays) == [UNNAMED]:
-            return pandas.DataFrame({0: arrays[UNNAMED]})
-        return pandas.DataFrame({name: _series(array) for name, array in arrays.items()}, copy=False)
-
-    def _columns(self, names: tuple[str, ...]) -> Any:  # noqa: ANN401  an Index
-        known, index = self._index
-        if known != names:
-            index = _pandas().Index(names)
-            self._index = (names, index)
-        return index
+        return self._frames.build(inputs)
 
 
 def load_pyfunc(mlmodel: MLModel, options: LoadOptions) -> PyfuncPredictor:
@@ -107,25 +78,49 @@ def load_pyfunc(mlmodel: MLModel, options: LoadOptions) -> PyfuncPredictor:
     with _loading, _pickle_switch(on=options.allow_pickle or needs_skops(mlmodel)), _own_code(folder):
         model = _mlflow_pyfunc().load_model(str(folder), suppress_warnings=True)
         call, typed = _entry(model)
-    return PyfuncPredictor(call, typed=typed)
+    return PyfuncPredictor(call, typed=typed, matrix=_takes_matrix(model, mlmodel))
 
 
 def _entry(model: Any) -> tuple[Call, bool]:  # noqa: ANN401  a PyFuncModel
     """How to call it, and whether its signature came from type hints (then it takes lists, never frames)."""
     typed = bool(model.metadata._is_signature_from_type_hint())  # noqa: SLF001  what PyFuncModel.predict asks, too
     metadata = model.metadata.metadata or {}
+    wrapper = model._model_impl  # noqa: SLF001  what `predict` calls in the end
+    is_python_model = type(wrapper) is _python_models()._PythonModelPyfuncWrapper  # noqa: SLF001  code or pickle alike
     if (
         typed
         or model.metadata._is_type_hint_from_example()  # noqa: SLF001  the same
-        or str(model.loader_module).startswith(_OWN_WAYS)
+        or (str(model.loader_module).startswith(_OWN_WAYS) and not is_python_model)
         or "dependencies_schemas" in metadata
     ):
         return model.predict, typed
+    if is_python_model and wrapper.python_model.predict_type_hints.input is None:
+        return _python_model_call(wrapper.python_model, wrapper.context), typed
     predict = model._predict_fn  # noqa: SLF001  the function that `predict_fn` of the MLmodel file names
     given = inspect.signature(predict).parameters.get("params")
     if given is not None and given.kind is not inspect.Parameter.VAR_KEYWORD:
         return (lambda data, params: predict(data, params=params)), typed
     return (lambda data, _params: predict(data)), typed
+
+
+def _python_model_call(python_model: Any, context: Any) -> Call:  # noqa: ANN401  MLflow's PythonModel and its context
+    """What `_PythonModelPyfuncWrapper.predict` finds out of a model's `predict` each time, found out once."""
+    predict = python_model.predict
+    parameters = inspect.signature(predict).parameters
+    before = (context,) if _python_models()._is_context_in_predict_function_signature(parameters=parameters) else ()  # noqa: SLF001
+    if "params" in parameters:
+        return lambda data, params: predict(*before, data, params=params)
+    return lambda data, _params: predict(*before, data)
+
+
+def _takes_matrix(model: Any, mlmodel: MLModel) -> bool:  # noqa: ANN401  a PyFuncModel
+    """Whether it is a model of scikit-learn that can do without frames, called by one of its own functions."""
+    columns = mlmodel.inputs or []
+    if str(model.loader_module) != "mlflow.sklearn" or not columns or columns[0].get("type") == "tensor":
+        return False
+    if mlmodel.flavors["python_function"].get("predict_fn", "predict") not in _ROW_FUNCTIONS:
+        return False
+    return accept_matrix(model.get_raw_model(), [column.get("name") for column in columns])
 
 
 def _records(inputs: Inputs) -> list[Any]:
@@ -134,16 +129,6 @@ def _records(inputs: Inputs) -> list[Any]:
     if len(columns) == 1 and next(iter(columns)) in {UNNAMED, "0"}:
         return list(next(iter(columns.values())))
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def _series(array: Array) -> Any:  # noqa: ANN401  an array or a Series
-    """Object columns stay objects: pandas 3 would make its own string type of them, which MLflow's enforcement undoes."""
-    return _pandas().Series(array, dtype=np.dtype(object)) if array.dtype == object else array
-
-
-@cache
-def _pandas() -> Any:  # noqa: ANN401  a module
-    return importlib.import_module("pandas")
 
 
 @cache
@@ -155,6 +140,10 @@ def _mlflow_pyfunc() -> Any:  # noqa: ANN401  a module
     module = importlib.import_module("mlflow.pyfunc")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     return module
+
+
+def _python_models() -> Any:  # noqa: ANN401  a module
+    return importlib.import_module("mlflow.pyfunc.model")
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import yaml
 
 from serving.loading.loaders import LoadOptions
 from serving.loading.loaders.answers import to_outputs
+from serving.loading.loaders.frames import Frames
 from serving.loading.loaders.pyfunc import PyfuncPredictor, load_pyfunc
 from serving.loading.mlmodel import read_mlmodel
 from serving.values import UNNAMED, Block, Inputs
@@ -161,7 +162,35 @@ def test_the_switch_of_mlflow_is_put_back(iris: Path, monkeypatch: pytest.Monkey
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
+def test_a_model_that_answers_a_matrix_is_given_no_frame(iris: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = answer_of(load(iris / "skops"), frame())
+    monkeypatch.delattr(Frames, "build")
+    assert answer_of(load(iris / "skops"), frame()) == expected
+
+
 # --- code ---
+
+
+@pytest.mark.parametrize("loader", ["mlflow.pyfunc.model", "mlflow.pyfunc.loaders.code_model"])
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("self, model_input", {}),
+        ("self, model_input, params=None", {"params": {"a": 1}}),
+        ("self, context, model_input", {"context": True}),
+        ("self, whatever, model_input, params=None", {"whatever": True, "params": {"a": 1}}),
+    ],
+)
+def test_predict_is_given_what_it_names(build_code: Build, loader: str, arguments: str, told: dict[str, Any]) -> None:
+    given = "for name, value in locals().items() if name not in {'self', 'model_input'}"
+    folder = build_code(f"return {{name: hasattr(value, 'artifacts') or value {given}}}")
+    path = folder / "model.py"
+    path.write_text(path.read_text().replace("self, context, model_input, params=None", arguments))
+    content = yaml.safe_load((folder / "MLmodel").read_text())
+    content["flavors"]["python_function"]["loader_module"] = loader
+    (folder / "MLmodel").write_text(yaml.safe_dump(content))
+    inputs = Inputs("tensors", {UNNAMED: ROWS}, 2, {"a": 1})
+    assert load(folder).predict(inputs).value == told
 
 
 def test_two_versions_keep_to_their_own_modules(build_code: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
