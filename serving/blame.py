@@ -4,7 +4,7 @@ import traceback
 from pathlib import PurePath
 from typing import Final
 
-from stagedoor.errors import InvalidOutput, ModelFailed, PredictionTimeout, Rejected, Unserved
+from stagedoor.errors import InvalidOutput, ModelFailed, Overloaded, PredictionTimeout, Rejected, Unserved
 from stagedoor.problems import code_of
 
 __all__ = ["cause_of", "code_of", "outcome_of"]
@@ -31,7 +31,7 @@ def cause_of(error: Exception) -> str | None:
 
     Without its message, which may quote the caller's data.
     """
-    if isinstance(error, Rejected):
+    if isinstance(error, Rejected | Overloaded):
         return None
     cause = error.__cause__ or error
     frames = traceback.extract_tb(cause.__traceback__)

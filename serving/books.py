@@ -56,6 +56,10 @@ class Books:
         counted = outcome if attempt is None else _settled(attempt, outcome)
         self._add(exchange, attempt, _End(status, outcome, counted, error))
 
+    def turned_away(self) -> None:
+        """A request was refused unread, since there was no time for it."""
+        self._recorder.add(Record("", 0.0, 503, 0.0, "overload", "overload", code="overloaded", logged=False))
+
     def _settle(self, attempt: Attempt, outcome: str, error: Exception) -> None:
         """Count an attempt that is not the last one of its request; the log line comes with that one."""
         counted = _settled(attempt, outcome)

@@ -45,6 +45,7 @@ INLINE_ANSWER_BYTES: Final = 65_536
 GRACE_SECONDS: Final = 1.0
 """For an answer that is done when patience ends, and has yet to be put into words."""
 
+_OVERLOADED: Final = Overloaded()
 Rest = Callable[[], Reply]
 """What is left of an attempt once a thread is done with it: gives the answer, or raises what the attempt failed with."""
 
@@ -71,6 +72,7 @@ class Plane:
         self._max_rows = settings.max_rows
         self.max_body_bytes = settings.max_body_bytes
         self.read_seconds = settings.read_timeout_seconds
+        self.queue_seconds = settings.queue_milliseconds / 1000
 
     # --- the steps ----------------------------------------------------------------------------------------------------
 
@@ -203,7 +205,15 @@ class Plane:
         # A name that never led to a version is the caller's invention: it must not become a label.
         known = attempt if attempt is not None and attempt.version is not None else None
         self._books.failed(exchange, known, reply.status, error)
-        return reply if known is None else Reply(reply.status, (*reply.headers, *_named(exchange, known)), reply.body)
+        if known is None:
+            return reply
+        *headers, last = reply.headers
+        return Reply(reply.status, (*headers, *_named(exchange, known), last), reply.body)
+
+    def turn_away(self) -> Reply:
+        """The answer to a request for which there is no time; counted, but without a line of its own in the log."""
+        self._books.turned_away()
+        return reply_for(_OVERLOADED, request_id_from({}))
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 

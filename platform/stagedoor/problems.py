@@ -316,7 +316,6 @@ def _headers(error: BaseException, row: Problem, request_id: str) -> tuple[tuple
         ("Content-Type", MEDIA_TYPE),
         ("Cache-Control", "no-store"),
         ("X-Content-Type-Options", "nosniff"),
-        (names.HEADER_REQUEST_ID, request_id),
     ]
     if row.status == 401:  # noqa: PLR2004  RFC 9110 demands the challenge
         headers.append(("WWW-Authenticate", f'{REALM}, error="invalid_token"'))
@@ -328,4 +327,4 @@ def _headers(error: BaseException, row: Problem, request_id: str) -> tuple[tuple
         headers.append(("Allow", ", ".join(error.allowed)))
     if isinstance(error, errors.UnsupportedEncoding):
         headers.append(("Accept-Encoding", ", ".join(error.accepted)))  # RFC 9110, 15.5.16
-    return tuple(headers)
+    return (*headers, (names.HEADER_REQUEST_ID, request_id))

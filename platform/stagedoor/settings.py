@@ -85,6 +85,11 @@ class Settings(BaseSettings):
     load_wait_seconds: float = Field(20.0, ge=0, description="How long a request for a version not yet loaded waits for it.")
     threads: int = Field(4, gt=0, le=64, description="Threads per worker for models too slow for the event loop.")
     queue_limit: int = Field(256, gt=0, description="Requests per worker that may wait for a thread; more are refused.")
+    queue_milliseconds: float = Field(
+        10.0,
+        gt=0,
+        description="How long requests may wait for a busy worker, or a batch, before the ones too many are refused.",
+    )
     inline_below_microseconds: int = Field(
         300, ge=0, description="Models whose warm prediction is quicker run in the event loop, without a thread."
     )
@@ -97,6 +102,15 @@ class Settings(BaseSettings):
         default=False,
         description="Load models stored as pickles, which can run any code while they load. "
         "ONNX, skops with known types, models from code and native formats need no pickle.",
+    )
+
+    # --- compiled promotion ---
+    compile: bool = Field(
+        default=True,
+        description="Serve scikit-learn, XGBoost and LightGBM models as ONNX graphs that are proved equal (extra `compile`).",
+    )
+    compile_timeout_seconds: float = Field(
+        120.0, gt=0, description="Time allowed for converting one version and proving the graph equal to it."
     )
 
     # --- ONNX Runtime ---

@@ -18,6 +18,7 @@ from serving.http import Reply
 from serving.lane.asgi import LINGER_BYTES, LINGER_SECONDS, Lane, head_of
 from serving.lane.chunked import ChunkedBody
 from serving.lane.deadline import Deadline
+from serving.lane.pressure import Pressure
 from serving.lane.sized import SizedBody
 from serving.lane.strict import Limits, ParsedHead, read_head
 from serving.lane.turn import Turn
@@ -56,6 +57,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._pieces: list[bytes] = []
         self._size = 0
         self._keepalive: float = self.cfg.keepalive
+        self._pressure: Pressure | None = worker.pressure
         self._head_begun = False
         self._turn: Turn | None = None
         self._theirs = False
@@ -156,6 +158,8 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Answer a prediction, or begin to; the bytes behind it, None where its body is still to come."""
         lane = self._lane
         assert lane is not None  # noqa: S101  data_received asks
+        if self._pressure is not None and self._pressure.refuses(self._loop.time()):
+            return self._turn_away(head, data)
         told = head_of(*target, head.asgi_headers, self._remote)
         turn = self._turn = Turn(lane.plane, self._loop, self.worker.inbox, told, self._answer)
         self._minor = head.minor_version
@@ -170,6 +174,15 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if not turn.admit():
             return None
         return self._begin_body(head, data[begin:])
+
+    def _turn_away(self, head: ParsedHead, data: bytes) -> bytes | None:
+        """Refuse a prediction at the least cost, so that those accepted are in time."""
+        assert self._lane is not None  # noqa: S101  data_received asks
+        end = head.consumed + max(head.content_length, 0)
+        self._minor = head.minor_version
+        self._stays = not head.has_chunked and len(data) >= end and head.connection_close <= 0 < head.minor_version
+        self._answer(self._lane.plane.turn_away())
+        return data[end:] if self._stays else None
 
     def _pass_on(self, head: ParsedHead, data: bytes) -> bytes | None:
         """Give gunicorn a request once it is whole; the bytes behind it, None where its body is still to come."""

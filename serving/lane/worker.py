@@ -8,6 +8,8 @@ from typing import Any, Final
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
+from serving.lane.asgi import Lane
+from serving.lane.pressure import Pressure
 from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
 from serving.lane.turn import Inbox
@@ -24,6 +26,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         self.connections: set[LaneProtocol] = set()
         cfg = self.cfg
         self.inbox: Inbox | None = None
+        self.pressure: Pressure | None = None
         self.limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
 
     def init_process(self) -> None:
@@ -36,8 +39,9 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Load the lane, and let it know its worker."""
         super().load_wsgi()
         self.inbox = Inbox(self.loop)
-        if hasattr(self.asgi, "draining"):
+        if isinstance(self.asgi, Lane):
             self.asgi.draining = lambda: not self.alive
+            self.pressure = Pressure(self.loop, self.asgi.plane.queue_seconds)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: answers say `Connection: close` from now on; who stays silent is let go a moment later."""

@@ -1,0 +1,55 @@
+"""When an event loop has more to do than it can: told by how long requests wait for it, not by how many there are.
+
+What is ready at one moment is taken up in one go. A request has waited at least since its go began, and came, at the earliest,
+when the go before it did. Only a wait that lasts is overload (the idea of CoDel, RFC 8289): a burst, or a moment in which the
+machine did something else, is waited out.
+"""
+
+from asyncio import AbstractEventLoop
+from typing import Final
+
+LASTING_SECONDS: Final = 0.1
+
+
+class Pressure:
+    """One event loop's. `limit_seconds` is how long a request may wait for the loop while more keep coming than it can take."""
+
+    __slots__ = ("_began", "_calm_since", "_ended", "_in_one_go", "_length", "_limit", "_long_since", "_loop", "_over")
+
+    def __init__(self, loop: AbstractEventLoop, limit_seconds: float) -> None:
+        self._loop = loop
+        self._limit = limit_seconds
+        self._in_one_go = False
+        self._began = 0.0
+        self._ended = 0.0
+        self._length = 0.0  # of the go before this one, 0 if the loop had nothing to do in between
+        self._long_since: float | None = None
+        self._calm_since = 0.0
+        self._over = False
+
+    def refuses(self, now: float) -> bool:
+        """Whether a request that is taken up at `now` (the loop's time) should be refused, so that others are in time."""
+        if not self._in_one_go:
+            self._in_one_go = True
+            if now - self._ended > self._limit:
+                self._length = 0.0
+            self._began = now
+            self._loop.call_soon(self._go_ends)
+        if not self._over or now - self._began + self._length <= self._limit:
+            return False
+        self._calm_since = now
+        return True
+
+    def _go_ends(self) -> None:
+        now = self._ended = self._loop.time()
+        self._in_one_go = False
+        self._length = now - self._began
+        if self._over:
+            self._over = now - self._calm_since < LASTING_SECONDS
+        elif self._length <= self._limit:
+            self._long_since = None
+        elif self._long_since is None:
+            self._long_since = now
+        elif now - self._long_since > LASTING_SECONDS:
+            self._over = True
+            self._calm_since = now
