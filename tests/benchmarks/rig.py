@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -189,69 +188,6 @@ def cpu_seconds(pids: Sequence[int]) -> float:
     return total / TICKS
 
 
-@dataclass(frozen=True)
-class Closed:
-    """Readings of one closed-loop run."""
-
-    per_second: float
-    cpu_us: float
-    p50_ms: float
-    p99_ms: float
-    failed: int
-
-
-def closed_loop(url: str, body: bytes, token: str | None, pids: Sequence[int], *, connections: int, seconds: int) -> Closed:
-    """Drive a server with wrk, and read the CPU its processes spend meanwhile."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as script:
-        auth = f'wrk.headers["Authorization"] = "Bearer {token}"\n' if token else ""
-        script.write(
-            f'wrk.method = "POST"\nwrk.body = [==[{body.decode()}]==]\nwrk.headers["Content-Type"] = "application/json"\n{auth}'
-        )
-    before = cpu_seconds(pids)
-    told = subprocess.run(
-        [_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name, url],
-        capture_output=True,
-        text=True,
-        timeout=seconds + 30,
-        check=True,
-    ).stdout
-    spent = cpu_seconds(pids) - before
-    Path(script.name).unlink()
-    done = int(_found(r"(\d+) requests in", told))
-    failed = int(_found(r"Non-2xx or 3xx responses: (\d+)", told, "0")) + sum(
-        int(n) for n in re.findall(r"(?:connect|read|write|timeout) (\d+)", told)
-    )
-    rate = float(_found(r"Requests/sec:\s+([\d.]+)", told))
-    return Closed(
-        rate,
-        spent / max(done, 1) * 1e6,
-        _ms(_found(r"(?m)^\s+50%\s+(\S+)", told)),
-        _ms(_found(r"(?m)^\s+99%\s+(\S+)", told)),
-        failed,
-    )
-
-
-def _wrk() -> str:
-    found = shutil.which("wrk")
-    if found is None:
-        raise SystemExit("This benchmark needs wrk: apt-get install wrk")
-    return found
-
-
-def _found(pattern: str, text: str, default: str | None = None) -> str:
-    match = re.search(pattern, text)
-    if match:
-        return match[1]
-    if default is None:
-        raise ValueError(f"wrk said nothing like {pattern}:\n{text}")
-    return default
-
-
-def _ms(text: str) -> float:
-    number, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
-    return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}[unit]
-
-
 @dataclass
 class Shot:
     """One open-loop request: intended and real times (seconds, monotonic), and what came back.
@@ -338,11 +274,6 @@ def raw_request(path: str, body: bytes, token: str, host: str) -> bytes:
 def percentile(values: Sequence[float], share: float) -> float:
     """The value below which `share` per cent lie."""
     return float(np.percentile(np.asarray(values), share)) if len(values) else float("nan")
-
-
-def spread(values: Sequence[float]) -> str:
-    """Median with minimum and maximum."""
-    return f"{statistics.median(values):,.1f} ({min(values):,.1f} to {max(values):,.1f})"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
