@@ -7,6 +7,6 @@ from peers.litserve import LITSERVE
 from peers.mlflow_serve import MLFLOW, MLFLOW_FAST
 from peers.mlserver import MLSERVER
 from peers.ray_serve import RAY
-from peers.triton import TRITON
+from peers.triton import TRITON, TRITON_EAGER
 
-PEERS: tuple[Peer, ...] = (TRITON, MLFLOW, MLFLOW_FAST, KSERVE, MLSERVER, LITSERVE, BENTOML, RAY)
+PEERS: tuple[Peer, ...] = (TRITON, TRITON_EAGER, MLFLOW, MLFLOW_FAST, KSERVE, MLSERVER, LITSERVE, BENTOML, RAY)

@@ -43,11 +43,13 @@ class Neighbour:
     environment: Environment
     workloads: frozenset[str]
     plan: Callable[[Workload, Path, int], Launch]
+    variant: str = ""
+    """What sets it apart from another in the same environment."""
 
     @property
     def name(self) -> str:
         """See the contract."""
-        return self.environment.name
+        return self.environment.name + (f"-{self.variant}" if self.variant else "")
 
     def version(self) -> str:
         """See the contract."""
