@@ -101,7 +101,7 @@ def open_loop(document: Document, workload: str) -> str:
                 p50.text(MILLI, 2),
                 p99.text(MILLI, 2),
                 p999.text(MILLI, 2),
-                f"{p999.median / p50.median:.1f}",
+                f"{p999.median / p50.median:.1f}" if p50.median else "",  # none was answered
                 most.text(MILLI, 1),
                 f"{max(row.late_us for row in found):,.0f}",
                 f"{sum(row.failed for row in found):,}",

@@ -89,8 +89,8 @@ def _even(document: Document, workload: str, most: float) -> Iterator[Verdict]:
     about, target = f"{workload}, open loop at 50 % load", f"p99.9 at most {most:g} times p50"
     rows = open_of(document, names.OURS, workload)
     tail, middle = Spread.of(row.p999_us for row in rows), Spread.of(row.p50_us for row in rows)
-    if tail is None or middle is None:
-        yield _unknown(about, target, names.OURS)
+    if tail is None or middle is None or not middle.median:
+        yield _unknown(about, target, f"answers of {names.OURS}")
         return
     figure = f"{tail.median / middle.median:.1f} times ({tail.median:,.0f} to {middle.median:,.0f} us)"
     yield Verdict(about, target, figure, tail.median <= most * middle.median)
