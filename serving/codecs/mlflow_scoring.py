@@ -17,6 +17,7 @@ _CSV: Final = "text/csv"
 _PARQUET: Final = ("application/vnd.apache.parquet", "application/x-parquet")
 _ACCEPTED: Final = (JSON, _CSV, *_PARQUET)
 _FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_FORMATS_BY_NAME: Final = frozenset(_FORMATS)
 _KEYS: Final = frozenset((*_FORMATS, "params"))
 _NAME_KINDS: Final[frozenset[type]] = frozenset((str, int))
 _SPLIT_KEYS: Final = frozenset(("columns", "index", "data"))
@@ -27,7 +28,7 @@ class MlflowScoring:
 
     def decode(self, wire: Wire, signature: Signature, max_rows: int) -> Decoded:
         """Read and check a request; a missing content type is refused, as MLflow does."""
-        kind = media_type(wire.content_type, _ACCEPTED)
+        kind = JSON if wire.content_type == JSON else media_type(wire.content_type, _ACCEPTED)
         if kind == JSON:
             body = read_object(wire.body)
             refuse_unknown(body, _KEYS, "The body")
@@ -52,13 +53,14 @@ def predictions(outputs: Outputs) -> Any:  # noqa: ANN401  a JSON value
 
 
 def _read(body: dict[str, Any], signature: Signature, max_rows: int) -> Inputs:
-    found = [name for name in _FORMATS if name in body]
+    found = _FORMATS_BY_NAME.intersection(body)
     if len(found) != 1:
         raise InvalidRequest(f"The body must have exactly one of: {', '.join(_FORMATS)}.")
-    data = body[found[0]]
-    if found[0] == "dataframe_split":
+    (name,) = found
+    data = body[name]
+    if name == "dataframe_split":
         return _split(data, signature, max_rows)
-    if found[0] == "dataframe_records":
+    if name == "dataframe_records":
         if type(data) is not list:
             raise InvalidRequest("dataframe_records must be a list of objects, one for each row.")
         return signature.form.records(data, max_rows)

@@ -16,6 +16,9 @@ from stagedoor.errors import InvalidOutput
 
 _OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 _FAST_OPTIONS: Final = orjson.OPT_SERIALIZE_NUMPY
+_DOUBLE: Final = 8
+_FEW: Final = 24
+"""So many numbers are sooner made Python's own than handed over as an array."""
 
 
 def dump(value: Mapping[str, Any]) -> bytes:
@@ -33,6 +36,8 @@ def dump(value: Mapping[str, Any]) -> bytes:
 def jsonable(array: Array) -> Any:  # noqa: ANN401  a JSON value
     """What `dump` writes as the nested lists of `array`."""
     kind = array.dtype.kind
+    if kind in "fiub" and array.size <= _FEW and array.itemsize <= _DOUBLE:
+        return array.tolist()
     if array.ndim == 0:
         return plain_list(array.reshape(1))[0]
     if kind == "f":

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from serving.codecs import CODECS, Answer, Encoded, Wire
+from serving.codecs.render import dump, jsonable
 from serving.codecs.simple import split_confidence
 from serving.schema import Signature, compile_signature
 from serving.values import OIP_TO_NUMPY, UNNAMED, Array, Block, Inputs, Outputs, TensorSpec
@@ -285,3 +286,11 @@ def test_an_answer_that_cannot_be_one_is_invalid(outputs: Callable[[], Outputs])
 @pytest.mark.parametrize("array", [np.array([1e200, -1e200]), np.array([3e38], np.float32), np.array([65504], np.float16)])
 def test_large_finite_numbers_are_valid(array: Array) -> None:
     FREE.check_outputs(Outputs.of_array(array), 1)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", "int8", "int64", "uint64", "bool"])
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 2), (1, 1, 1)])
+def test_few_numbers_are_written_as_they_are_among_many(dtype: str, shape: tuple[int, ...]) -> None:
+    few = np.resize(np.array([0.1, 1, 1e-7, 65_000]).astype(dtype), shape)
+    many = np.broadcast_to(few, (100, *shape))
+    assert dump({"few": [jsonable(few)] * 100}) == dump({"few": jsonable(many)})
