@@ -24,8 +24,10 @@ def most_rows(version: Version, tuning: Tuning) -> int:
 class Batchers:
     """The batchers whose predictions run in `room`. Safe to use from any number of threads."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, max_wait_seconds: float) -> None:
+        """`max_wait_seconds` is what a request may wait for its batch, unless the model itself takes longer."""
         self._room = room
+        self._max_wait = max_wait_seconds
         self._made: WeakKeyDictionary[Version, tuple[int, Batcher]] = WeakKeyDictionary()
         self._making = Lock()
 
@@ -39,6 +41,7 @@ class Batchers:
             with self._making:
                 known = self._made.get(version)
                 if known is None or known[0] != rows:
-                    made = Batcher(version.predictor, version.signature.check_outputs, rows, self._room.submit)
+                    check, wait = version.signature.check_outputs, self._max_wait
+                    made = Batcher(version.predictor, check, rows, self._room.submit, max_wait_seconds=wait)
                     known = self._made[version] = rows, made
         return known[1]

@@ -22,6 +22,9 @@ __all__ = ["Batcher", "Done", "Ticket"]
 MAX_WAITING_ROWS: Final = 4096
 MAX_WAIT_SECONDS: Final = 5.0
 HANGS_AFTER_SECONDS: Final = 5.0
+LEAST_PATIENCE: Final = 3
+"""Whatever the bound in seconds, so many usual batches may be waited for: a slow model has its callers wait for it."""
+
 TURN_SECONDS: Final = 0.05
 """After so long a drain gives its thread to whatever else waits for one, and queues for another."""
 
@@ -105,20 +108,24 @@ class Batcher:
     def _is_lost(self, turn: _Turn, rows: int) -> bool:
         """Whether the batch in hand hangs. Raises Overloaded where `rows` more are too many, or would wait for too long."""
         since = turn.since
-        age = 0.0 if since is None else self._clock() - since
-        if age > self._hangs_after:
+        if since is not None and self._clock() - since > self._hangs_after:
             return True
-        waiting = self._waiting_rows
-        if not waiting:
-            return False
+        self.check_room(rows)
+        return False
+
+    def check_room(self, rows: int = 1) -> None:
+        """Raise Overloaded where `rows` more are too many, or would wait for too long; also for who has yet to read them."""
+        waiting, turn = self._waiting_rows, self._turn
+        if not waiting or turn is None:
+            return
         if waiting + rows > self._max_waiting_rows:
             raise Overloaded
-        usual = self._seconds
+        usual, since = self._seconds, turn.since
+        age = 0.0 if since is None else self._clock() - since
         left = usual - age if age < usual else age
         ahead = self._waiting if self._joint.one_by_one else max(-(-waiting // self._max_rows), len(self._lines))
-        if left + ahead * max(usual, age) > self._max_wait:
+        if left + ahead * max(usual, age) > max(self._max_wait, LEAST_PATIENCE * usual):
             raise Overloaded
-        return False
 
     def _start(self, turn: _Turn, ticket: Ticket) -> None:
         try:

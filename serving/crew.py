@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from serving import metrics
 from serving.batchers import Batchers
+from serving.batching import Batcher
 from serving.cache import Flight, Lead, Question, ResponseCache, Source, question, rights_of
 from serving.exchange import Attempt
 from serving.http import Reply
@@ -37,9 +38,10 @@ class Crew:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._pool = pool
         self._seen: View | None = None
-        self._stable = _quarters(Room(settings.threads, settings.queue_limit, "predict"))
+        wait = settings.queue_milliseconds / 1000
+        self._stable = _quarters(Room(settings.threads, settings.queue_limit, "predict"), wait)
         # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
-        self._trial = _quarters(Room(settings.threads, settings.threads, "trial"))
+        self._trial = _quarters(Room(settings.threads, settings.threads, "trial"), wait)
         self._kept = ResponseCache(settings.predict_timeout_seconds)
 
     def run(self, attempt: Attempt, principal: Principal) -> Outputs:
@@ -59,6 +61,12 @@ class Crew:
             raise
         self._fill(attempt, found, outputs)
         return outputs
+
+    def check_room(self, attempt: Attempt) -> None:
+        """Raise Overloaded where one more request would wait for too long, before anything is spent on reading it."""
+        batcher = self._batcher(attempt)
+        if batcher is not None:
+            batcher.check_room()
 
     def start(self, attempt: Attempt, principal: Principal, done: Done) -> TakeBack:
         """The same by another thread, which calls `done`; in this one where the answer is known. Raises Overloaded."""
@@ -89,11 +97,9 @@ class Crew:
         return self._stable if attempt.fallback is None else self._trial
 
     def _start(self, attempt: Attempt, done: Done) -> TakeBack:
-        version, decoded, choice = attempt.version, attempt.decoded, attempt.choice
-        assert version is not None and decoded is not None  # noqa: PT018, S101  it has been read
-        room, batchers = self._place(attempt)
-        faulty = choice.trial is not None and choice.trial.fault is not None
-        batcher = None if faulty else batchers.of(version, choice.tuning)
+        decoded = attempt.decoded
+        assert decoded is not None  # noqa: S101  it has been read
+        batcher = self._batcher(attempt)
         if batcher is not None:
             return batcher.submit(decoded.inputs, done).cancel
 
@@ -104,7 +110,13 @@ class Crew:
                 answer = error
             done(answer)
 
-        return room.submit(work).cancel
+        return self._place(attempt).room.submit(work).cancel
+
+    def _batcher(self, attempt: Attempt) -> Batcher | None:
+        version, choice = attempt.version, attempt.choice
+        if version is None or (choice.trial is not None and choice.trial.fault is not None):
+            return None
+        return self._place(attempt).batchers.of(version, choice.tuning)
 
     # --- kept answers -------------------------------------------------------------------------------------------------
 
@@ -158,8 +170,8 @@ class Crew:
             done(error)
 
 
-def _quarters(room: Room) -> _Quarters:
-    return _Quarters(room, Batchers(room))
+def _quarters(room: Room, max_wait_seconds: float) -> _Quarters:
+    return _Quarters(room, Batchers(room, max_wait_seconds))
 
 
 def _run(attempt: Attempt) -> Outputs:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from serving import metrics
 from serving.codecs import Decoded, Wire
@@ -12,6 +12,10 @@ from serving.loading.version import Version
 from serving.routing import Choice
 from serving.targets import Target
 from stagedoor.auth import Principal
+from stagedoor.errors import MalformedHeader
+
+
+_ONCE: Final = ("authorization", "x-request-id", "content-type", "content-encoding", "content-length")
 
 
 class Head(NamedTuple):
@@ -33,6 +37,12 @@ class Head(NamedTuple):
                 repeated.add(name)
             seen.setdefault(name, value)
         return cls(request.path, request.query, seen, frozenset(repeated), request.remote)
+
+    def refuse_repeated(self) -> None:
+        """Raise MalformedHeader where a header was sent twice that can mean one thing only."""
+        for name in _ONCE:
+            if name in self.repeated:
+                raise MalformedHeader(name.title(), "send it once")
 
 
 class Attempt:

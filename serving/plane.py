@@ -28,7 +28,6 @@ from stagedoor.auth import Principal, check_predict
 from stagedoor.errors import (
     BodyTooLarge,
     InvalidOutput,
-    MalformedHeader,
     Overloaded,
     PredictionTimeout,
     StagedoorError,
@@ -81,7 +80,7 @@ class Plane:
         head = exchange.head
         headers = head.headers
         if head.repeated:
-            _refuse_repeated(head.repeated)
+            head.refuse_repeated()
         exchange.request_id = request_id_from(headers)
         principal = self._authenticator.authenticate(headers.get("authorization"), now=exchange.at, remote=head.remote)
         exchange.principal = principal
@@ -168,6 +167,7 @@ class Plane:
         """
         if exchange.packed or len(body) > INLINE_BODY_BYTES:
             return self._crew.whole(attempt, partial(self.answer, exchange, attempt, body), done)
+        self._crew.check_room(attempt)
         self.read(exchange, attempt, body)
         assert exchange.principal is not None  # noqa: S101  admit comes first
         return self._crew.start(attempt, exchange.principal, lambda answer: done(self._rest(exchange, attempt, answer)))
@@ -295,9 +295,3 @@ def _named(exchange: Exchange, attempt: Attempt) -> Headers:
     if shielded is None:
         return attempt.choice.headers
     return (*attempt.choice.headers, (names.HEADER_SHIELDED_FROM, shielded.attempt.choice.version))
-
-
-def _refuse_repeated(repeated: frozenset[str]) -> None:
-    for name in ("authorization", "x-request-id", "content-type", "content-encoding", "content-length"):
-        if name in repeated:
-            raise MalformedHeader(name.title(), "send it once")
