@@ -14,7 +14,6 @@ from serving.targets import Target
 from stagedoor.auth import Principal
 from stagedoor.errors import MalformedHeader
 
-
 _ONCE: Final = ("authorization", "x-request-id", "content-type", "content-encoding", "content-length")
 
 
