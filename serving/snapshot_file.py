@@ -112,7 +112,7 @@ def _to_model(name: str, data: dict[str, Any]) -> ModelEntry:
 
 def _to_version(version: str, data: dict[str, Any]) -> VersionEntry:
     _need(data["version"] == version and data["state"] in _STATES)
-    texts = {key: _text(data.get(key, "")) for key in ("digest", "flavor", "code", "reason")}
+    texts = {key: _text(data.get(key, "")) for key in ("digest", "flavor", "code", "reason", "compiled")}
     return VersionEntry(version, cast("State", data["state"]), memory_bytes=_number(data.get("memory_bytes", 0)), **texts)
 
 

@@ -31,6 +31,8 @@ TAG_BY_PREFIX: Final = "stagedoor.by."
 
 # Tags of a model version: what Stagedoor found out about it.
 TAG_SHA256: Final = "stagedoor.sha256"
+TAG_COMPILED: Final = "stagedoor.compiled"
+"""Whether the version is served as an ONNX graph of it: `onnx:` and the evidence, or `no:` and the reason."""
 TAG_VERDICT: Final = "stagedoor.verdict"
 TAG_APPROVED: Final = "stagedoor.approved"
 TAG_SEMVER: Final = "semver"
@@ -83,6 +85,9 @@ METRIC_STALENESS: Final = "stagedoor_registry_staleness_seconds"
 METRIC_INTENT_PROBLEMS: Final = "stagedoor_intent_problems"
 METRIC_SNAPSHOT_SERIAL: Final = "stagedoor_snapshot_serial"
 METRIC_LOADED_VERSIONS: Final = "stagedoor_loaded_versions"
+
+FLAVOR_COMPILED: Final = "stagedoor_compiled"
+"""In the MLmodel file of a compiled form in the store: a graph that answers as the model it was made from."""
 
 # One prefix for every environment variable.
 ENV_PREFIX: Final = "STAGEDOOR_"

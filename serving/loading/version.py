@@ -12,6 +12,7 @@ from serving.loading.row_trial import SLOWEST_SECONDS, keeps_rows_apart
 from serving.loading.warmup import logged_example, synthetic_row, time_runs
 from serving.schema import Signature, compile_signature
 from serving.values import Inputs, Predictor
+from stagedoor import names
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
 from stagedoor.names import METADATA_BATCH
 
@@ -40,6 +41,7 @@ class Version:
     memory_bytes: int
     rows_apart: bool = False
     batchable: bool = False
+    compiled: bool = False
 
 
 def load_version(folder: Path, name: str, version: str, digest: str, options: LoadOptions) -> Version:
@@ -64,7 +66,21 @@ def load_version(folder: Path, name: str, version: str, digest: str, options: Lo
     quick = 0 < warm_seconds * 1e6 < options.inline_below_microseconds
     grown = max(anonymous_bytes() - before, 0)
     batchable = rows_apart and (bool(predictor.inputs) or mlmodel.metadata.get(METADATA_BATCH) is True)
-    return Version(name, version, digest, flavor, predictor, signature, quick, warm_seconds, grown, rows_apart, batchable)
+    compiled = flavor == names.FLAVOR_COMPILED
+    return Version(
+        name,
+        version,
+        digest,
+        "onnx" if compiled else flavor,
+        predictor,
+        signature,
+        quick,
+        warm_seconds,
+        grown,
+        rows_apart,
+        batchable,
+        compiled,
+    )
 
 
 def _warm_up(mlmodel: MLModel, predictor: Predictor, signature: Signature, options: LoadOptions) -> tuple[float, Inputs | None]:

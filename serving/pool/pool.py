@@ -111,8 +111,16 @@ class Pool:
             raise VersionRefused(ref, error.reason) from error
 
     def _load(self, key: Key) -> Version:
-        folder = folder_of(self._paths.store, key.digest)
-        verify(folder, key.digest)
+        if key.compiled:
+            try:
+                return self._load_files(key, key.compiled)
+            except ArtifactError as error:  # it only stands in for the version's own files, which are still here
+                self._log.error("compiled_form_not_loaded", model=key.name, version=key.version, reason=str(error))
+        return self._load_files(key, key.digest)
+
+    def _load_files(self, key: Key, digest: str) -> Version:
+        folder = folder_of(self._paths.store, digest)
+        verify(folder, digest)
         return load_version(folder, key.name, key.version, key.digest, self._options)
 
     # --- the watching thread ---
@@ -227,7 +235,8 @@ def _refuse_if_hopeless(entry: ModelEntry | None, version: str, ref: str) -> Non
 
 
 def _ready_keys(entry: ModelEntry) -> list[Key]:
-    return [Key(entry.name, found.version, found.digest) for found in entry.versions.values() if found.state == "ready"]
+    keys = (version_key(entry, version) for version in entry.versions)
+    return [key for key in keys if key is not None]
 
 
 def _stamp_of(path: Path) -> Stamp | None:

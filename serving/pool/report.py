@@ -70,6 +70,7 @@ def _version(version: Version) -> dict[str, Any]:
     return {
         "version": version.version,
         "flavor": version.flavor,
+        "compiled": version.compiled,
         "memory_bytes": version.memory_bytes,
         "warm_seconds": version.warm_seconds,
         "quick": version.quick,

@@ -16,6 +16,7 @@ class Key(NamedTuple):
     name: str
     version: str
     digest: str
+    compiled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,9 @@ def beside_keys(entry: ModelEntry) -> frozenset[Key]:
 def version_key(entry: ModelEntry, version: str) -> Key | None:
     """The key of a version of this model that is ready on this machine."""
     found = entry.versions.get(version)
-    return Key(entry.name, version, found.digest) if found is not None and found.state == "ready" else None
+    if found is None or found.state != "ready":
+        return None
+    return Key(entry.name, version, found.digest, found.compiled)
 
 
 def route_keys(view: View, snapshot: Snapshot) -> tuple[frozenset[Key], frozenset[Key]]:
@@ -120,5 +123,6 @@ def _goes_back(before: ModelEntry, entry: ModelEntry) -> bool:
 
 def _loaded(known: Mapping[Key, Version], current: ModelEntry, entry: ModelEntry) -> dict[str, Version]:
     """The loaded versions whose content is the one in force, or the coming one where none is in force."""
-    digests = {version: found.digest for version, found in {**entry.versions, **current.versions}.items()}
-    return {key.version: version for key, version in known.items() if digests.get(key.version) == key.digest}
+    versions = {**entry.versions, **current.versions}
+    wanted = {version: (found.digest, found.compiled) for version, found in versions.items()}
+    return {key.version: version for key, version in known.items() if wanted.get(key.version) == (key.digest, key.compiled)}

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import orjson
@@ -13,11 +13,18 @@ from stagedoor.domain.intent import ModelVersion
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The digest of a version's files, and what its probe reported."""
+    """The digest of a version's files, and what its probe reported.
+
+    `compiled` is the digest of its compiled form, "" if there is none; `said` is the sentence about it, "" if nobody has tried,
+    and `tools` are the converters that it comes from: others are worth another try.
+    """
 
     digest: str
     flavor: str
     memory_bytes: int
+    compiled: str = ""
+    said: str = ""
+    tools: str = ""
 
 
 class Index:
@@ -42,7 +49,11 @@ class Index:
     def forget(self, digests: Collection[str]) -> None:
         """Drop all findings about files that are no longer here."""
         with self._lock:
-            self._findings = {key: found for key, found in self._findings.items() if found.digest not in digests}
+            self._findings = {
+                key: replace(found, compiled="", said="", tools="") if found.compiled in digests else found
+                for key, found in self._findings.items()
+                if found.digest not in digests
+            }
             self._save()
 
     def _save(self) -> None:

@@ -31,16 +31,28 @@ class Report(Protocol):
 Probe = Callable[[Path], Report]
 """Loads and warms the version in a folder, outside this process. Raises ArtifactError."""
 
+Compile = Callable[[ModelVersion, Finding], Finding]
+"""Adds to a finding what is known of the version's compiled form. Raises RegistryError and OSError."""
+
 
 class Preparer:
     """Prepares versions with the parts it is given. Safe to call from several threads at once."""
 
-    def __init__(self, registry: Registry, store: Store, index: Index, probe: Probe, memory_budget_bytes: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  the parts of a preparation
+        self,
+        registry: Registry,
+        store: Store,
+        index: Index,
+        probe: Probe,
+        memory_budget_bytes: int,
+        compiled: Compile | None = None,
+    ) -> None:
         self._registry = registry
         self._store = store
         self._index = index
         self._probe = probe
         self._memory_budget = memory_budget_bytes
+        self._compiled = compiled
         self._log = get_logger()
 
     def prepare(self, name: str, version: str, had: VersionEntry) -> Outcome:
@@ -89,7 +101,17 @@ class Preparer:
             raise OverBudget("The version needs more memory than one worker may spend (STAGEDOOR_MEMORY_BUDGET_MIB).")
         if recorded is None:
             self._record(version, finding.digest)
-        return VersionEntry(version.version, "ready", finding.digest, finding.flavor, finding.memory_bytes)
+        compiled = self._form(version, finding)
+        return VersionEntry(version.version, "ready", finding.digest, finding.flavor, finding.memory_bytes, compiled=compiled)
+
+    def _form(self, version: ModelVersion, finding: Finding) -> str:
+        """The digest of the compiled form to serve in its place, "" for none; what was found out is kept."""
+        if self._compiled is None:
+            return ""
+        found = self._compiled(version, finding)
+        if found != finding and found.said:
+            self._index.put(version, found)
+        return found.compiled
 
     def _fetch(self, version: ModelVersion) -> Finding:
         digest = self._store.ingest(lambda into: self._registry.fetch(version, into))

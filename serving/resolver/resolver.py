@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from serving.resolver.polling import Polling
 from serving.resolver.publishing import Publisher
 from serving.resolver.schedule import Key, Known, Outcome, live_demands
 from serving.snapshot_file import Heartbeat
+from stagedoor import names
 from stagedoor.domain.follow import ALIASES, Follower
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.errors import RegistryError, RegistryUnavailable
@@ -142,6 +143,8 @@ class Resolver:
                 if before is not None and is_another(model, before):
                     self._anew.add(name)
                     self._forget(name)
+                elif before is not None and before.tags.get(names.TAG_COMPILE) != model.tags.get(names.TAG_COMPILE):
+                    self._prepare_again(name)
         for name in self._intent.keys() & reading.gone:
             self._dirty.add(name)
             self._forget(name)
@@ -157,6 +160,13 @@ class Resolver:
         """The same version numbers will mean other files from now on; a preparation under way is of the old ones."""
         self._known = {key: known for key, known in self._known.items() if key[0] != name}
         self._jobs = {key: job for key, job in self._jobs.items() if key[0] != name}
+        self._next_try = float("-inf")
+
+    def _prepare_again(self, name: str) -> None:
+        """What is ready stays so, and is looked at anew."""
+        for key, known in self._known.items():
+            if key[0] == name:
+                self._known[key] = replace(known, done=False, retry_at=0.0)
         self._next_try = float("-inf")
 
     def _beat(self, now: float, error: str | None) -> None:
@@ -222,8 +232,8 @@ class Resolver:
         if not self._fetched or self._jobs:
             return
         self._fetched = False
-        digests = {found.digest for entry in self.snapshot.models.values() for found in entry.versions.values()}
-        gone = self._work.evict(frozenset(digests - {""}))
+        found = [found for entry in self.snapshot.models.values() for found in entry.versions.values()]
+        gone = self._work.evict(frozenset({one.digest for one in found} | {one.compiled for one in found}) - {""})
         self._known = {key: known for key, known in self._known.items() if known.entry.digest not in gone}
 
     # --- what follows from it ---

@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from serving.compiling.promotion import compile_version, is_candidate, tools
+from serving.loading.loaders.options import LoadOptions
+from serving.resolver.compiled import CompiledForms
 from serving.resolver.demands import DemandFolder
 from serving.resolver.index import Index
 from serving.resolver.preparing import Preparer, Probe
@@ -38,7 +41,8 @@ def build_resolver(settings: Settings, paths: StatePaths, registry: Registry, pr
     store = Store(paths.store, settings.disk_budget_mib * MIB)
     store.clean()
     index = Index(paths.store / "index.json")
-    preparer = Preparer(registry, store, index, probe, settings.memory_budget_mib * MIB)
+    compiled = _compiled_forms(settings, paths, registry, store) if settings.compile else None
+    preparer = Preparer(registry, store, index, probe, settings.memory_budget_mib * MIB, compiled)
 
     def evict(keep: frozenset[str]) -> frozenset[str]:
         gone = store.evict(keep)
@@ -56,6 +60,17 @@ def build_resolver(settings: Settings, paths: StatePaths, registry: Registry, pr
     )
     demands = DemandFolder(paths.demand)
     return Resolver(work, Publisher(paths), demands, settings.poll_seconds, random.random)
+
+
+def _compiled_forms(settings: Settings, paths: StatePaths, registry: Registry, store: Store) -> CompiledForms:
+    compiler = partial(
+        compile_version,
+        store=store,
+        golden=paths.control / "golden",
+        options=LoadOptions.of(settings),
+        timeout=settings.compile_timeout_seconds,
+    )
+    return CompiledForms(registry, store, compiler, is_candidate, tools())
 
 
 def run(resolver: Resolver, stop: threading.Event) -> None:

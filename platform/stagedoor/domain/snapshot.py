@@ -17,7 +17,8 @@ class VersionEntry:
     """One version on this machine.
 
     `ready`: verified files lie in the store under `digest`, and a probe has loaded and warmed it using about
-    `memory_bytes`. `refused`: `code` and `reason` say why; `code` is "model_not_found" if the registry has no such version.
+    `memory_bytes`; `compiled` is the digest of the graph that stands in for them, also in the store, "" if there is none.
+    `refused`: `code` and `reason` say why; `code` is "model_not_found" if the registry has no such version.
     `pending`: on its way, with `code` and `reason` when something holds it up that is not its own fault.
     """
 
@@ -28,6 +29,7 @@ class VersionEntry:
     memory_bytes: int = 0
     code: str = ""
     reason: str = ""
+    compiled: str = ""
 
 
 @dataclass(frozen=True, slots=True)

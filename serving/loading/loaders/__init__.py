@@ -11,6 +11,7 @@ from typing import Final, cast
 from serving.loading.loaders.options import LoadOptions
 from serving.loading.mlmodel import MLModel
 from serving.values import Predictor
+from stagedoor import names
 from stagedoor.errors import UnsupportedFlavor
 
 __all__ = ["LOADERS", "LoadOptions", "Loader", "choose"]
@@ -28,6 +29,7 @@ def _late(module: str, function: str) -> Loader:
 
 # In order of preference. A loader raises an ArtifactError, or whatever the framework raises on a model it cannot load.
 LOADERS: Final[Mapping[str, Loader]] = {
+    names.FLAVOR_COMPILED: _late("compiled", "load_compiled"),
     "onnx": _late("onnx", "load_onnx"),
     "python_function": _late("pyfunc", "load_pyfunc"),
 }
@@ -39,7 +41,8 @@ def choose(mlmodel: MLModel) -> tuple[str, Loader]:
         if flavor in mlmodel.flavors:
             return flavor, loader
     have = ", ".join(sorted(str(flavor) for flavor in mlmodel.flavors)) or "none"
+    loaded = " and ".join(flavor for flavor in LOADERS if flavor != names.FLAVOR_COMPILED)
     raise UnsupportedFlavor(
-        f"The model has the flavors {have}; this gateway loads {' and '.join(LOADERS)}. "
+        f"The model has the flavors {have}; this gateway loads {loaded}. "
         "Log it with a flavour that adds python_function, or wrap it in a mlflow.pyfunc.PythonModel."
     )
