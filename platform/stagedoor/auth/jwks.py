@@ -10,7 +10,6 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import jwt
-import requests
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from stagedoor.auth.keys import ASYMMETRIC, PublicKey, VerificationKey, algorithm_of
@@ -113,7 +112,7 @@ class JwksFollower:
         """Fetch once, and publish what came. Failures are logged and leave everything as it is."""
         try:
             keys = usable_keys(fetch_json(self._url), self._accepted, self._clock() + STALE_SECONDS)
-        except (JwksUnusable, requests.RequestException, OSError) as error:
+        except (JwksUnusable, OSError) as error:  # RequestException is an OSError
             self._log.warning(
                 "jwks_fetch_failed", reason=str(error) if isinstance(error, JwksUnusable) else type(error).__name__
             )
@@ -137,6 +136,8 @@ class JwksFollower:
 
 def fetch_json(url: str) -> object:
     """GET a JSON document without following redirects, bounded in bytes and seconds. Raises JwksUnusable, RequestException."""
+    import requests  # noqa: PLC0415  a gateway that follows no key set does without
+
     _check_resolved(url)
     deadline = time.monotonic() + FETCH_SECONDS
     with requests.Session() as session:
