@@ -46,13 +46,13 @@ class Environment:
 
     @property
     def packages(self) -> Path:
-        """Its site-packages."""
+        """Its site-packages; another folder for another Python, so that it is made anew then."""
         return self.folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
 
     def missing(self) -> str | None:
         """Why it cannot be used: it was never installed, or with other requirements."""
         mark = self.folder / _READY
-        if not mark.exists():
+        if not (mark.exists() and self.packages.is_dir()):
             return "not installed: make bench-peers"
         return None if mark.read_text() == self._wanted() else "installed with other requirements: make bench-peers"
 
@@ -60,7 +60,7 @@ class Environment:
         """Make it, and mark it when all is in it. Raises subprocess.SubprocessError or OSError."""
         if self.missing() is None:
             return
-        if not self.python.exists():
+        if not self.packages.is_dir():
             shutil.rmtree(self.folder, ignore_errors=True)
             _run([sys.executable, "-m", "venv", str(self.folder)], _MAKE_SECONDS)
         pins = ["-c", str(ROOT / "constraints.txt")] if self.constrained else []

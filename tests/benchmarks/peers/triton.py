@@ -37,6 +37,7 @@ def _plan(workload: Workload, folder: Path, port: int, *, delay_us: int = _QUEUE
         "allow-grpc": "false",
         "allow-metrics": "false",
         "log-info": "false",
+        "exit-timeout-secs": 1,  # it waits so long whether anything is left to wait for or not
     }
     return Launch(
         command=[str(_SERVER / "bin" / "tritonserver"), *(f"--{flag}={value}" for flag, value in flags.items())],

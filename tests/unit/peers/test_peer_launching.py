@@ -35,6 +35,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
     made = Environment("neighbour", "some-package", ("some-package==1",))
     made.python.parent.mkdir(parents=True)
     made.python.symlink_to(sys.executable)
+    made.packages.mkdir(parents=True)
     return made
 
 
@@ -99,7 +100,7 @@ def test_one_that_answers_wrongly_is_not_measured(
 
 
 def a_distribution(environment: Environment) -> None:
-    (environment.packages / "some_package-1.2.3.dist-info").mkdir(parents=True)
+    (environment.packages / "some_package-1.2.3.dist-info").mkdir()
 
 
 @pytest.mark.parametrize(("make", "version"), [(a_distribution, "1.2.3"), (lambda _: None, "?")])
@@ -116,6 +117,8 @@ def test_an_environment_counts_only_with_the_requirements_of_today(environment: 
     assert "other requirements" in str(environment.missing())
     (environment.folder / "ready").write_text("some-package==1\nFalse")
     assert environment.missing() is None
+    environment.packages.rename(environment.packages.with_name("of-another-python"))
+    assert "not installed" in str(environment.missing())
 
 
 def test_pins_are_the_projects_own() -> None:
