@@ -22,8 +22,8 @@ class Effort:
     inside_repeats: int
 
 
-FULL = Effort(rounds=3, seconds=3, warm_seconds=1, open_seconds=4, overload_seconds=10, restarts=5, inside_repeats=150)
-QUICK = Effort(rounds=1, seconds=1, warm_seconds=1, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=30)
+FULL = Effort(rounds=3, seconds=3, warm_seconds=1, open_seconds=4, overload_seconds=10, restarts=5, inside_repeats=500)
+QUICK = Effort(rounds=1, seconds=1, warm_seconds=1, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=60)
 
 
 @dataclass(frozen=True, slots=True)
