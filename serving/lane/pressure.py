@@ -9,17 +9,31 @@ from asyncio import AbstractEventLoop
 from typing import Final
 
 LASTING_SECONDS: Final = 0.1
+LEAST_REQUESTS: Final = 48
+"""So many of each go are answered, however long it takes: with few callers it is the machine that is slow, not the queue."""
 
 
 class Pressure:
     """One event loop's. `limit_seconds` is how long a request may wait for the loop while more keep coming than it can take."""
 
-    __slots__ = ("_began", "_calm_since", "_ended", "_in_one_go", "_length", "_limit", "_long_since", "_loop", "_over")
+    __slots__ = (
+        "_began",
+        "_calm_since",
+        "_ended",
+        "_in_one_go",
+        "_length",
+        "_limit",
+        "_long_since",
+        "_loop",
+        "_over",
+        "_taken",
+    )
 
     def __init__(self, loop: AbstractEventLoop, limit_seconds: float) -> None:
         self._loop = loop
         self._limit = limit_seconds
         self._in_one_go = False
+        self._taken = 0
         self._began = 0.0
         self._ended = 0.0
         self._length = 0.0  # of the go before this one, 0 if the loop had nothing to do in between
@@ -34,8 +48,10 @@ class Pressure:
             if now - self._ended > self._limit:
                 self._length = 0.0
             self._began = now
+            self._taken = 0
             self._loop.call_soon(self._go_ends)
-        if not self._over or now - self._began + self._length <= self._limit:
+        self._taken += 1
+        if not self._over or self._taken <= LEAST_REQUESTS or now - self._began + self._length <= self._limit:
             return False
         self._calm_since = now
         return True
@@ -46,7 +62,7 @@ class Pressure:
         self._length = now - self._began
         if self._over:
             self._over = now - self._calm_since < LASTING_SECONDS
-        elif self._length <= self._limit:
+        elif self._length <= self._limit or self._taken <= LEAST_REQUESTS:
             self._long_since = None
         elif self._long_since is None:
             self._long_since = now

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from serving.lane.pressure import LASTING_SECONDS, Pressure
+from serving.lane.pressure import LASTING_SECONDS, LEAST_REQUESTS, Pressure
 
 LIMIT = 0.010
 
@@ -55,21 +55,27 @@ def test_a_burst_is_waited_out_however_large() -> None:
 def test_goes_that_stay_long_are_overload_and_then_those_wait_no_longer_than_is_allowed() -> None:
     loop = Clockwork()
     begun = loop.now
-    while not any(loop.go(40, 0.001)):
+    while not any(loop.go(200, 0.0002)):
         assert loop.now - begun < 5 * LASTING_SECONDS, "it never noticed"
     assert loop.now - begun > LASTING_SECONDS
     for _ in range(50):
-        refused = loop.go(40, 0.001, refusal_seconds=0.0001)
-        waits = [place * 0.001 for place, no in enumerate(refused) if not no]
+        refused = loop.go(200, 0.0002, refusal_seconds=0.00002)
+        waits = [place * 0.0002 for place, no in enumerate(refused) if not no]
         assert all(wait <= LIMIT for wait in waits)
-        assert refused.count(True) >= 20
+        assert refused.count(True) >= 100
+
+
+def test_a_slow_machine_is_no_overload_while_callers_are_few() -> None:
+    loop = Clockwork()
+    for _ in range(100):
+        assert not any(loop.go(LEAST_REQUESTS, 0.005))
 
 
 def test_once_the_load_has_gone_nobody_is_refused_any_more() -> None:
     loop = Clockwork()
     for _ in range(20):
-        loop.go(40, 0.001)
-    assert any(loop.go(40, 0.001))
+        loop.go(200, 0.001)
+    assert any(loop.go(200, 0.001))
     for _ in range(200):
         loop.sleep(0.002)
         loop.go(2, 0.0001)
@@ -83,7 +89,7 @@ def test_it_works_with_a_real_loop() -> None:
         refused = 0
         until = loop.time() + 3 * LASTING_SECONDS
         while loop.time() < until:
-            for _ in range(20):
+            for _ in range(2 * LEAST_REQUESTS):
                 refused += pressure.refuses(loop.time())
             await asyncio.sleep(0)
         return refused
