@@ -47,6 +47,17 @@ def test_every_command_explains_itself(run: Run, command: str) -> None:
     assert result.output.startswith(f"Usage: main {command}")
 
 
+def test_a_command_is_started_without_the_others() -> None:
+    code = (
+        "import sys; sys.path[:] = sys.argv[1].split('\\n')\n"
+        "from stagedoor.cli import main; main(['gateway', '-h'], standalone_mode=False)\n"
+        "print(sorted({'stagedoor.cli.token', 'stagedoor.cli.demo', 'jwt', 'numpy', 'mlflow'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "\n".join(sys.path)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert told.splitlines()[-1] == "[]"
+
+
 def test_the_version_is_the_packages(run: Run) -> None:
     assert run("--version").output.strip() == f"stagedoor, version {stagedoor.__version__}"
 

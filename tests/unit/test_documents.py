@@ -24,8 +24,8 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 def _command(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that these words call, and the words left over."""
     found: click.Command = main
-    while isinstance(found, click.Group) and words and words[0] in found.commands:
-        found, words = found.commands[words[0]], words[1:]
+    while isinstance(found, click.Group) and words and (inner := found.get_command(click.Context(found), words[0])):
+        found, words = inner, words[1:]
     return found, words
 
 

@@ -163,6 +163,3 @@ def traffic(command: _Command, policy: str | None, sticky: str | None, *, off: b
 def approve(command: _Command, version: str) -> None:
     """Approve VERSION of MODEL as a second person, where its tag stagedoor.approval asks for one."""
     command.say(command.send("approve", {"version": version}), f"Version {version} is approved.")
-
-
-COMMANDS = (promote, pause, resume, abort, rollback, traffic, approve)
