@@ -28,15 +28,15 @@ class Spread(NamedTuple):
         return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def closed_of(document: Document, server: str, workload: str, connections: int) -> list[Closed]:
+def closed_of(document: Document, server: str, workload: str, level: int) -> list[Closed]:
     """The repeats of one server at one level."""
-    wanted = (server, workload, connections)
+    wanted = (server, workload, level)
     return [row for row in document.closed if (row.server, row.workload, row.connections) == wanted]
 
 
-def closed_median(document: Document, server: str, workload: str, connections: int, what: str) -> float | None:
+def closed_median(document: Document, server: str, workload: str, level: int, what: str) -> float | None:
     """The median of one field of `Closed`; None where it was not measured."""
-    found = Spread.of(getattr(row, what) for row in closed_of(document, server, workload, connections))
+    found = Spread.of(getattr(row, what) for row in closed_of(document, server, workload, level))
     return found.median if found else None
 
 
@@ -76,3 +76,8 @@ def servers_of(document: Document, workload: str) -> list[str]:
 def levels_of(document: Document, workload: str) -> list[int]:
     """The numbers of connections measured with it."""
     return sorted({row.connections for row in document.closed if row.workload == workload})
+
+
+def connections(level: int) -> str:
+    """The level in words."""
+    return f"{level} connection{'' if level == 1 else 's'}"

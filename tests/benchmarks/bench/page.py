@@ -6,6 +6,7 @@ from typing import Final
 
 from . import names, sections
 from .document import Document, Run
+from .figures import connections
 from .markdown import table
 
 _TITLES: Final = {
@@ -93,7 +94,7 @@ def _workload(document: Document, workload: str) -> str:
 
 
 def _levels(document: Document, workload: str) -> list[str]:
-    return [f"{level} connection{'s' if level > 1 else ''}:\n\n{text}" for level, text in sections.levels(document, workload)]
+    return [f"{connections(level)}:\n\n{text}" for level, text in sections.levels(document, workload)]
 
 
 def _memory(document: Document) -> str:

@@ -7,7 +7,18 @@ from typing import Final
 
 from . import names
 from .document import Document, Overload
-from .figures import Spread, closed_median, closed_of, inside_of, levels_of, memory_of, open_of, servers_of, starts_of
+from .figures import (
+    Spread,
+    closed_median,
+    closed_of,
+    connections,
+    inside_of,
+    levels_of,
+    memory_of,
+    open_of,
+    servers_of,
+    starts_of,
+)
 from .markdown import bold, table
 from .targets import verdicts
 
@@ -29,11 +40,11 @@ def tally(document: Document) -> str:
     return f"{met} of {len(found)} targets met, {missed} missed, {unknown} not measured."
 
 
-def closed(document: Document, workload: str, connections: int) -> str:
+def closed(document: Document, workload: str, level: int) -> str:
     """All servers with this model at this level, the fastest at 16 connections first."""
     rows = []
     for server in servers_of(document, workload):
-        found = closed_of(document, server, workload, connections)
+        found = closed_of(document, server, workload, level)
         if not found:
             continue
         spreads = [
@@ -66,21 +77,27 @@ def levels(document: Document, workload: str) -> list[tuple[int, str]]:
 
 
 def losses(document: Document) -> list[str]:
-    """Where a neighbour is ahead of this gateway: a sentence for each figure."""
+    """Where neighbours are ahead of this gateway: a sentence for each figure of a level, the best neighbour first."""
     found = []
     for workload in names.WORKLOADS:
         for level in levels_of(document, workload):
             for field, label, sign in _METRICS:
                 ours = closed_median(document, names.OURS, workload, level, field)
-                for server in servers_of(document, workload):
-                    theirs = closed_median(document, server, workload, level, field)
-                    if server in names.OWN or ours is None or theirs is None or sign * theirs <= sign * ours:
-                        continue
+                ahead = _ahead(document, workload, level, field, sign)
+                if ours is not None and ahead:
                     unit = "" if field == "rate" else " us"
-                    found.append(
-                        f"{workload}, {level} connections: {server} has {label} {theirs:,.0f}{unit} to {ours:,.0f}{unit}."
-                    )
+                    told = ", ".join(f"{server} {figure:,.0f}{unit}" for server, figure in ahead)
+                    found.append(f"{workload}, {connections(level)}, {label}: {told}; {names.OURS} {ours:,.0f}{unit}.")
     return found
+
+
+def _ahead(document: Document, workload: str, level: int, field: str, sign: int) -> list[tuple[str, float]]:
+    """The neighbours with a better figure than ours; `sign` is 1 where more is better."""
+    ours = closed_median(document, names.OURS, workload, level, field)
+    neighbours = [server for server in servers_of(document, workload) if server not in names.OWN]
+    figures = [(server, closed_median(document, server, workload, level, field)) for server in neighbours]
+    better = [(server, found) for server, found in figures if None not in (ours, found) and sign * found > sign * ours]  # type: ignore[operator]
+    return sorted(better, key=lambda one: -sign * one[1])  # type: ignore[operator,return-value]
 
 
 def open_loop(document: Document, workload: str) -> str:

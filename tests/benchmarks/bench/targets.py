@@ -9,7 +9,7 @@ from typing import Final
 
 from . import names
 from .document import Document, Overload
-from .figures import Spread, closed_median, closed_of, inside_of, memory_of, open_of, starts_of
+from .figures import Spread, closed_median, closed_of, connections, inside_of, memory_of, open_of, starts_of
 
 SAME: Final = 1.1
 """Ratio up to which two figures count as the same: what repeats of one thing differ by on a shared machine."""
@@ -37,42 +37,60 @@ def _unknown(about: str, target: str, *lacking: str) -> Verdict:
     return Verdict(about, target, f"not measured: {', '.join(lacking)}", None)
 
 
-def _faster(document: Document, *, workload: str, other: str, connections: int, least: float) -> Iterator[Verdict]:
-    about = f"{workload}, {connections} connections"
-    target = f"at least {least:g} times the requests/s of {other}"
-    ours, theirs = (closed_median(document, server, workload, connections, "rate") for server in (names.OURS, other))
+def _rival(document: Document, other: str, workload: str, level: int, what: str) -> tuple[str, float] | None:
+    """The best figure among the variants of one neighbour (`triton`, `triton-eager`): the harder target."""
+    servers = {row.server for row in document.closed if row.workload == workload and row.connections == level}
+    family = {server for server in servers if server == other or (server.startswith(f"{other}-") and other != names.MLFLOW)}
+    found = [(server, closed_median(document, server, workload, level, what) or 0.0) for server in sorted(family)]
+    best = max if what == "rate" else min
+    return best(found, key=lambda one: one[1]) if found else None
+
+
+def _faster(document: Document, *, workload: str, other: str, level: int, least: float) -> Iterator[Verdict]:
+    about = f"{workload}, {connections(level)}"
+    target = f"at least {f'{least:g} times ' if least != 1 else ''}the requests/s of {other}"
+    ours, theirs = (
+        closed_median(document, names.OURS, workload, level, "rate"),
+        _rival(document, other, workload, level, "rate"),
+    )
     if ours is None or theirs is None:
         yield _unknown(about, target, names.OURS if ours is None else other)
         return
-    ratio = ours / theirs
-    yield Verdict(about, target, f"{ratio:.2f} times ({ours:,.0f} to {theirs:,.0f})", ratio >= least)
+    server, rate = theirs
+    figure = f"{ours / rate:.2f} times ({ours:,.0f} to {rate:,.0f}{_of(server, other)})"
+    yield Verdict(about, target, figure, ours >= least * rate)
 
 
-def _at_most(document: Document, *, workload: str, other: str, connections: int, what: str, most: float) -> Iterator[Verdict]:
+def _at_most(document: Document, *, workload: str, other: str, level: int, what: str, most: float) -> Iterator[Verdict]:
     """`what` is a field of Closed in microseconds."""
-    about = f"{workload}, {connections} connections"
+    about = f"{workload}, {connections(level)}"
     label = {"p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU per request"}[what]
     target = f"{label} at most {f'{most:g} times ' if most != 1 else ''}{other}'s"
-    ours, theirs = (closed_median(document, server, workload, connections, what) for server in (names.OURS, other))
+    ours, theirs = closed_median(document, names.OURS, workload, level, what), _rival(document, other, workload, level, what)
     if ours is None or theirs is None:
         yield _unknown(about, target, names.OURS if ours is None else other)
         return
-    figure = f"{ours / theirs:.2f} times ({ours:,.0f} to {theirs:,.0f} us)"
-    yield Verdict(about, target, figure, ours <= most * theirs)
+    server, time = theirs
+    figure = f"{ours / time:.2f} times ({ours:,.0f} to {time:,.0f} us{_of(server, other)})"
+    yield Verdict(about, target, figure, ours <= most * time)
 
 
-def _best_other(document: Document, connections: int, least: float) -> Iterator[Verdict]:
-    about, target = f"mlp, {connections} connections", f"at least {least:g} times the best other neighbour's requests/s"
-    ours = closed_median(document, names.OURS, names.MLP, connections, "rate")
-    rows = [row for row in document.closed if row.workload == names.MLP and row.connections == connections]
-    others = sorted({row.server for row in rows} - names.OWN - {names.TRITON})
-    rates = {server: closed_median(document, server, names.MLP, connections, "rate") or 0.0 for server in others}
+def _of(server: str, other: str) -> str:
+    return "" if server == other else f" of {server}"
+
+
+def _best_other(document: Document, level: int, least: float) -> Iterator[Verdict]:
+    about, target = f"mlp, {connections(level)}", f"at least {least:g} times the best other neighbour's requests/s"
+    ours = closed_median(document, names.OURS, names.MLP, level, "rate")
+    rows = [row for row in document.closed if row.workload == names.MLP and row.connections == level]
+    others = sorted({row.server for row in rows if not row.server.startswith(names.TRITON)} - names.OWN)
+    rates = {server: closed_median(document, server, names.MLP, level, "rate") or 0.0 for server in others}
     if ours is None or not rates:
-        yield _unknown(about, target, names.OURS if ours is None else "any neighbour but triton")
+        yield _unknown(about, target, names.OURS if ours is None else f"any neighbour but {names.TRITON}")
         return
     best = max(rates, key=lambda server: rates[server])
-    ratio = ours / rates[best]
-    yield Verdict(about, target, f"{ratio:.2f} times {best} ({ours:,.0f} to {rates[best]:,.0f})", ratio >= least)
+    figure = f"{ours / rates[best]:.2f} times ({ours:,.0f} to {rates[best]:,.0f} of {best})"
+    yield Verdict(about, target, figure, ours >= least * rates[best])
 
 
 def _batching_costs_nothing(document: Document) -> Iterator[Verdict]:
@@ -175,25 +193,25 @@ def _overloaded(row: Overload) -> Iterator[Verdict]:
 
 
 TARGETS: Final[tuple[Judge, ...]] = (
-    partial(_faster, workload="linear", other=names.TRITON, connections=16, least=1.5),
-    partial(_faster, workload="linear", other=names.TRITON, connections=64, least=1),
-    partial(_at_most, workload="linear", other=names.TRITON, connections=16, what="cpu_us", most=1),
-    partial(_at_most, workload="linear", other=names.ECHO, connections=16, what="cpu_us", most=2.2),
-    partial(_faster, workload="linear", other=names.MLFLOW, connections=16, least=50),
-    partial(_faster, workload="linear", other=names.MLFLOW_FAST, connections=16, least=6),
-    partial(_faster, workload="linear", other=names.KSERVE, connections=16, least=7),
-    partial(_faster, workload="linear", other=names.LITSERVE, connections=16, least=10),
-    partial(_faster, workload="linear", other=names.BENTOML, connections=16, least=10),
-    partial(_faster, workload="linear", other=names.MLSERVER, connections=16, least=10),
-    partial(_at_most, workload="linear", other=names.TRITON, connections=16, what="p99_us", most=1),
-    partial(_at_most, workload="linear", other=names.TRITON, connections=64, what="p99_us", most=1),
-    partial(_at_most, workload="linear", other=names.ECHO, connections=1, what="p50_us", most=2),
-    partial(_faster, workload="forest", other=names.MLFLOW, connections=16, least=50),
-    partial(_faster, workload="mlp", other=names.TRITON, connections=16, least=1),
-    partial(_faster, workload="mlp", other=names.TRITON, connections=64, least=1),
-    partial(_best_other, connections=16, least=4),
-    partial(_best_other, connections=64, least=4),
-    partial(_at_most, workload="mlp", other=names.UNBATCHED, connections=64, what="cpu_us", most=0.3),
+    partial(_faster, workload="linear", other=names.TRITON, level=16, least=1.5),
+    partial(_faster, workload="linear", other=names.TRITON, level=64, least=1),
+    partial(_at_most, workload="linear", other=names.TRITON, level=16, what="cpu_us", most=1),
+    partial(_at_most, workload="linear", other=names.ECHO, level=16, what="cpu_us", most=2.2),
+    partial(_faster, workload="linear", other=names.MLFLOW, level=16, least=50),
+    partial(_faster, workload="linear", other=names.MLFLOW_FAST, level=16, least=6),
+    partial(_faster, workload="linear", other=names.KSERVE, level=16, least=7),
+    partial(_faster, workload="linear", other=names.LITSERVE, level=16, least=10),
+    partial(_faster, workload="linear", other=names.BENTOML, level=16, least=10),
+    partial(_faster, workload="linear", other=names.MLSERVER, level=16, least=10),
+    partial(_at_most, workload="linear", other=names.TRITON, level=16, what="p99_us", most=1),
+    partial(_at_most, workload="linear", other=names.TRITON, level=64, what="p99_us", most=1),
+    partial(_at_most, workload="linear", other=names.ECHO, level=1, what="p50_us", most=2),
+    partial(_faster, workload="forest", other=names.MLFLOW, level=16, least=50),
+    partial(_faster, workload="mlp", other=names.TRITON, level=16, least=1),
+    partial(_faster, workload="mlp", other=names.TRITON, level=64, least=1),
+    partial(_best_other, level=16, least=4),
+    partial(_best_other, level=64, least=4),
+    partial(_at_most, workload="mlp", other=names.UNBATCHED, level=64, what="cpu_us", most=0.3),
     _batching_costs_nothing,
     partial(_even, workload="linear", most=10),
     partial(_even, workload="mlp", most=10),

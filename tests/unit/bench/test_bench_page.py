@@ -23,17 +23,17 @@ def test_the_page_in_the_docs_is_what_the_readings_in_the_docs_generate() -> Non
     assert (ROOT / "docs" / "benchmarks.md").read_text() == page(from_json(readings)), "write it anew: make bench-report"
 
 
-def test_a_loss_is_told_with_its_figures(with_rates: Build) -> None:
-    assert losses(with_rates(stagedoor=100, triton=101, kserve=99)) == [
-        "linear, 16 connections: triton has requests/s 101 to 100."
+def test_losses_are_told_with_their_figures_the_largest_first(with_rates: Build) -> None:
+    assert losses(with_rates(stagedoor=100, triton=101, kserve=99, mlserver=1002)) == [
+        "linear, 16 connections, requests/s: mlserver 1,002, triton 101; stagedoor 100."
     ]
 
 
 def test_less_cpu_and_less_latency_than_ours_is_a_loss_too() -> None:
     rows = (closed("stagedoor"), closed("triton", cpu_us=49, p99_us=199))
     assert losses(add(empty(), *rows)) == [
-        "linear, 16 connections: triton has p99 199 us to 200 us.",
-        "linear, 16 connections: triton has CPU per request 49 us to 50 us.",
+        "linear, 16 connections, p99: triton 199 us; stagedoor 200 us.",
+        "linear, 16 connections, CPU per request: triton 49 us; stagedoor 50 us.",
     ]
 
 

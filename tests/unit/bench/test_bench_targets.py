@@ -71,7 +71,7 @@ CALM = Overload(
             [closed(OURS, connections=64, p99_us=201), closed("triton", connections=64)],
         ),
         (
-            "linear, 1 connections: p50 at most 2 times echo's",
+            "linear, 1 connection: p50 at most 2 times echo's",
             [closed(OURS, connections=1, p50_us=200), closed("echo", connections=1)],
             [closed(OURS, connections=1, p50_us=201), closed("echo", connections=1)],
         ),
@@ -153,3 +153,21 @@ def test_without_readings_no_target_is_met_and_none_is_missed() -> None:
 def test_the_median_of_the_repeats_counts() -> None:
     rows = [closed(OURS, number=number, rate=rate) for number, rate in enumerate((1, 160, 10_000))]
     assert about(add(empty(), *rows, closed("triton")), "linear, 16 connections: at least 1.5 times")[0].met is True
+
+
+def test_of_two_variants_of_a_neighbour_the_better_one_is_the_target() -> None:
+    rows = (
+        closed(OURS, rate=150, cpu_us=50),
+        closed("triton", rate=50, cpu_us=60),
+        closed("triton-eager", rate=101, cpu_us=70),
+    )
+    document = add(empty(), *rows)
+    faster = about(document, "linear, 16 connections: at least 1.5 times the requests/s of triton")[0]
+    assert (faster.met, faster.figure) == (False, "1.49 times (150 to 101 of triton-eager)")
+    assert about(document, "linear, 16 connections: CPU per request at most triton's")[0].figure == "0.83 times (50 to 60 us)"
+
+
+def test_mlflow_with_faster_parts_is_a_target_of_its_own() -> None:
+    rows = (closed(OURS, rate=5000), closed("mlflow"), closed("mlflow-fast", rate=1000))
+    document = add(empty(), *rows)
+    assert [verdict.met for verdict in about(document, "times the requests/s of mlflow")[:2]] == [True, False]
