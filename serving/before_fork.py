@@ -14,7 +14,7 @@ from typing import Final
 
 from serving.snapshot_file import read_snapshot
 from serving.store import folder_of
-from stagedoor.domain.snapshot import Snapshot
+from stagedoor.domain.snapshot import Snapshot, VersionEntry
 from stagedoor.errors import RegistryGarbled
 from stagedoor.paths import StatePaths
 
@@ -71,8 +71,12 @@ def _pyfuncs(snapshot: Snapshot) -> Iterator[str]:
     for entry in snapshot.models.values():
         for version in entry.route.versions if entry.route is not None else ():
             found = entry.versions.get(version)
-            if found is not None and found.state == "ready" and found.flavor == "python_function":
+            if found is not None and _runs_under_mlflow(found):
                 yield found.digest
+
+
+def _runs_under_mlflow(found: VersionEntry) -> bool:
+    return found.state == "ready" and found.flavor == "python_function" and not found.compiled
 
 
 def _requirements(path: Path) -> Iterable[str]:

@@ -131,9 +131,10 @@ def test_files_that_are_gone_are_no_error(tmp_path: Path) -> None:
     "found",
     [
         VersionEntry("1", "ready", "d", "onnx"),
+        VersionEntry("1", "ready", "d", "python_function", compiled="c"),
         VersionEntry("1", "refused", "d", "python_function"),
         VersionEntry("2", "ready", "d", "python_function"),
     ],
 )
-def test_onnx_and_versions_that_no_route_names_need_nothing(tmp_path: Path, found: VersionEntry) -> None:
+def test_onnx_compiled_versions_and_those_that_no_route_names_need_nothing(tmp_path: Path, found: VersionEntry) -> None:
     assert modules_for(snapshot(found), tmp_path) == ()
