@@ -43,16 +43,18 @@ class Crew:
         # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
         self._trial = _quarters(Room(settings.threads, settings.threads, "trial"), wait)
         self._kept = ResponseCache(settings.predict_timeout_seconds)
+        self._shown: set[str] = set()  # models of which the gauge shows that something is kept
 
     def run(self, attempt: Attempt, principal: Principal) -> Outputs:
         """The answer to what `attempt` has decoded, here and now. Raises ModelFailed and InvalidOutput."""
-        asked = _question(attempt, principal)
+        asked = self._asked(attempt, principal)
         if asked is None:
             return _run(attempt)
         found = self._find(attempt, asked)
         if isinstance(found, Outputs):
             return found
         if isinstance(found, Flight):
+            attempt.kept = "miss"
             return _run(attempt)  # to wait for it would hold up others
         try:
             outputs = _run(attempt)
@@ -63,14 +65,17 @@ class Crew:
         return outputs
 
     def check_room(self, attempt: Attempt) -> None:
-        """Raise Overloaded where one more request would wait for too long, before anything is spent on reading it."""
-        batcher = self._batcher(attempt)
+        """Raise Overloaded where one more request would wait for too long, before anything is spent on reading it.
+
+        One whose answer may be known has to be read for that to be seen.
+        """
+        batcher = self._batcher(attempt) if attempt.choice.tuning.cache is None else None
         if batcher is not None:
             batcher.check_room()
 
     def start(self, attempt: Attempt, principal: Principal, done: Done) -> TakeBack:
         """The same by another thread, which calls `done`; in this one where the answer is known. Raises Overloaded."""
-        asked = _question(attempt, principal)
+        asked = self._asked(attempt, principal)
         if asked is None:
             return self._start(attempt, done)
         found = self._find(attempt, asked)
@@ -78,8 +83,7 @@ class Crew:
             done(found)
             return _too_late
         if isinstance(found, Flight):
-            found.join(lambda outcome: self._joined(attempt, outcome, done))
-            return _too_late
+            return self._join(attempt, found, done)
         return self._lead(attempt, found, done)
 
     def whole(self, attempt: Attempt, work: Callable[[], Reply], done: Callable[[Callable[[], Reply]], None]) -> TakeBack:
@@ -120,6 +124,11 @@ class Crew:
 
     # --- kept answers -------------------------------------------------------------------------------------------------
 
+    def _asked(self, attempt: Attempt, principal: Principal) -> Question | None:
+        if self._shown:
+            self._tidy()
+        return _question(attempt, principal)
+
     def _find(self, attempt: Attempt, asked: Question) -> Outputs | Flight | Lead:
         caching = attempt.choice.tuning.cache
         assert caching is not None  # noqa: S101  else there were no question
@@ -129,12 +138,23 @@ class Crew:
 
     def _fill(self, attempt: Attempt, lead: Lead, outputs: Outputs) -> None:
         lead.fill(outputs, time.monotonic())
-        view = self._pool.view
-        if view is not self._seen:
-            self._seen = view
-            self._kept.retain(_sources(view))
+        self._tidy()
         model = attempt.choice.model
+        self._shown.add(model)
         metrics.CACHE_BYTES.labels(model).set(self._kept.sizes().get(model, 0))
+
+    def _tidy(self) -> None:
+        """Once for each view: let go of what has left or lost its tag."""
+        view = self._pool.view
+        if view is self._seen:
+            return
+        self._seen = view
+        self._kept.retain(_sources(view))
+        sizes = self._kept.sizes()
+        for model in tuple(self._shown):
+            metrics.CACHE_BYTES.labels(model).set(sizes.get(model, 0))
+            if model not in sizes:
+                self._shown.discard(model)
 
     def _lead(self, attempt: Attempt, lead: Lead, done: Done) -> TakeBack:
         def ended(answer: Outputs | Exception) -> None:
@@ -158,16 +178,22 @@ class Crew:
 
         return given_back
 
-    def _joined(self, attempt: Attempt, outcome: Outputs | Exception, done: Done) -> None:
-        """What came of the request that this one waited for. Where it has no answer, this one runs alone."""
-        if isinstance(outcome, Outputs):
-            done(outcome)
-            return
-        attempt.kept = "miss"
-        try:
-            self._start(attempt, done)
-        except Overloaded as error:
-            done(error)
+    def _join(self, attempt: Attempt, flight: Flight, done: Done) -> TakeBack:
+        """Wait for what comes of another request. Where it has no answer, this one runs alone, if it is still waited for."""
+        alone: list[TakeBack] = []
+
+        def joined(outcome: Outputs | Exception) -> None:
+            if isinstance(outcome, Outputs):
+                done(outcome)
+            elif attempt.outcome is None:
+                attempt.kept = "miss"
+                try:
+                    alone.append(self._start(attempt, done))
+                except Overloaded as error:
+                    done(error)
+
+        flight.join(joined)
+        return lambda: bool(alone) and alone[0]()
 
 
 def _quarters(room: Room, max_wait_seconds: float) -> _Quarters:
@@ -195,7 +221,7 @@ def _sources(view: View) -> frozenset[Source]:
 
 
 def _source(model: str, version: Version) -> Source:
-    return Source(model, version.version, version.digest)
+    return Source(model, version.version, f"{version.digest}+compiled" if version.compiled else version.digest)
 
 
 def _too_late() -> bool:

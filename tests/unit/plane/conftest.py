@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,9 +30,11 @@ from stagedoor import names
 from stagedoor.auth import Principal
 from stagedoor.domain.snapshot import ModelEntry
 from stagedoor.domain.traffic import Arm, Route
+from stagedoor.domain.tuning import PLAIN, Tuning
 from stagedoor.settings import Settings
 
 TIMEOUT = 0.4
+POISON = 666.0
 EVERYTHING = 9_999
 """Basis points of a candidate that gets all traffic but the least share; the units of tests are chosen to fall to it."""
 
@@ -90,15 +94,19 @@ class Behaving:
         return self._behaviour(inputs)
 
 
-def version(number: str, behaviour: Behaviour, *, quick: bool = True, width: int = 1) -> Version:
+def version(number: str, behaviour: Behaviour, *, quick: bool = True, width: int = 1, **changes: Any) -> Version:
     """A version of tensors `[n, width]`."""
     spec = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, width]}}]
-    return Version("m", number, "d", "onnx", Behaving(behaviour), compile_signature(spec, None, None), quick, 1e-5, 0)
+    plain = Version("m", number, "d", "onnx", Behaving(behaviour), compile_signature(spec, None, None), quick, 1e-5, 0)
+    return replace(plain, **changes)
 
 
 class Everybody:
+    """Whoever says nothing is a tester and predictor; else the header says which roles."""
+
     def authenticate(self, authorization: str | None, *, now: float, remote: str = "") -> Principal:
-        return Principal("ann", frozenset({"tester", "predictor"}), ("*",), 2e9, {"sub": "ann"})
+        roles = frozenset((authorization or "tester predictor").split())
+        return Principal("ann", roles, ("*",), 2e9, {"sub": "ann"})
 
 
 class Stage:
@@ -115,10 +123,12 @@ class Stage:
         self.name = ""
         self.view = View(0, MappingProxyType({}))
 
-    def set(self, route: Route, *versions: Version, stale: bool = False, name: str | None = None) -> None:
+    def set(
+        self, route: Route, *versions: Version, stale: bool = False, name: str | None = None, tuning: Tuning = PLAIN
+    ) -> None:
         """Put `route` in force under a name of its own, so that its counters start from nothing."""
         self.name = name or next(_names)
-        live = LiveModel(ModelEntry(self.name, route=route), {version.version: version for version in versions})
+        live = LiveModel(ModelEntry(self.name, route=route, tuning=tuning), {version.version: version for version in versions})
         self.view = View(3, MappingProxyType({self.name: live}), stale)
 
     def load(self, name: str, version: str, deadline_seconds: float) -> Version:
@@ -161,6 +171,10 @@ def on_trial(weight: int = EVERYTHING, **changes: Any) -> Route:
     return Route(**({"epoch": 7, "arms": arms, "salt": b"salt", "issued": True, "watched": True, "shield": True} | changes))
 
 
+ONLY = Route(7, (Arm("champion", "1", 10_000),), b"salt")
+"""A route that asks for an answer and nothing else."""
+
+
 def headers_of(reply: Reply) -> dict[str, str]:
     return dict(reply.headers)
 
@@ -187,3 +201,81 @@ def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.005)
     return False
+
+
+# --- crowds ---
+
+
+class Gate:
+    """Answers nobody until it is opened, and notes how many rows each prediction had. One row of POISON spoils them all."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.opened = threading.Event()
+
+    def __call__(self, inputs: Inputs) -> Outputs:
+        self.rows.append(inputs.rows)
+        self.opened.wait(20)
+        if (inputs.arrays[UNNAMED] == POISON).any():
+            raise ValueError("poison")
+        return twice(inputs)
+
+
+class Crowd:
+    """Callers that wait for their answers, each in a thread of their own."""
+
+    def __init__(self, stage: Stage, threads: ThreadPoolExecutor) -> None:
+        self._stage = stage
+        self._threads = threads
+
+    def ask(self, data: Any = ((1.0,),), **headers: str) -> "Future[Reply]":
+        return self._threads.submit(self._stage.ask, data, **headers)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.opened.set()
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Stage]:
+    """A stage on which nobody loses patience."""
+    made = Stage(tmp_path, predict_timeout_seconds=20.0, queue_milliseconds=60_000.0)
+    yield made
+    made.plane.close()
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(24) as pool:
+        yield pool
+
+
+@pytest.fixture
+def crowd(patient: Stage, threads: ThreadPoolExecutor, gate: Gate) -> Crowd:
+    return Crowd(patient, threads)
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path, queue_milliseconds=60_000.0)
+    yield made
+    made.plane.close()
+
+
+def waiting(stage: Stage, one: Version, tuning: Tuning) -> int:
+    batcher = stage.plane._crew._stable.batchers.of(one, tuning)  # noqa: SLF001  nobody else says how many wait
+    assert batcher is not None
+    return batcher.waiting_rows
+
+
+def adds_up(stage: Stage) -> bool:
+    ends = stage.outcomes()
+    ends.pop("client_error", None)
+    return sum(ends.values()) == stage.assigned()
+
+
+def numbers(reply: Reply) -> Any:
+    return json.loads(reply.body)["predictions"]
