@@ -26,6 +26,8 @@ def register(model: Any) -> None:  # noqa: ANN401  a fitted estimator of any kin
     """
     for part in parts_of(model):
         name = class_name(part)
+        if hasattr(part, "flatten_transform"):  # of voting: says nothing of predictions, and the converter knows one only
+            part.flatten_transform = False
         if name in GROWN:
             is_classifier = hasattr(part, "classes_")
             options = _OPTIONS if is_classifier else None

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import yaml
 
+from serving.compiling.converters import parts_of
 from serving.compiling.given import columns_of, given_inputs
 from serving.compiling.graphs import Precision, build, precisions
 from serving.compiling.landmarks import categories, landmarks
@@ -182,6 +183,9 @@ def _affordable(native: Asked, sampler: Sampler) -> int:
 def _scores(subject: Subject, *, answers_numbers: bool) -> Ask | None:
     """What the model's labels follow from; for models that answer numbers, the answer itself."""
     raw = subject.raw
+    for part in parts_of(raw):
+        if hasattr(part, "decision_function_shape"):  # of SVC: its other shape counts votes, which jump
+            part.decision_function_shape = "ovo"
     for name in ("predict_proba", "decision_function"):
         if hasattr(raw, name):
             return partial(_ask_raw, getattr(raw, name), subject)

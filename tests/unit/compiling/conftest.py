@@ -60,13 +60,13 @@ def save(tmp_path: Path) -> Save:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MLflow warns about pickles and integers
             given["signature"] = infer_signature(data, getattr(model, answer)(data))
-            if library == "sklearn":
+            if library == "lightgbm":
+                mlflow.lightgbm.save_model(model, folder, **{"serialization_format": "cloudpickle"} | given | changes)
+            elif library == "xgboost":
+                mlflow.xgboost.save_model(model, folder, **given | changes)
+            else:
                 given |= {"serialization_format": "pickle", "pyfunc_predict_fn": answer}
                 mlflow.sklearn.save_model(model, folder, **given | changes)
-            elif library == "lightgbm":
-                mlflow.lightgbm.save_model(model, folder, **{"serialization_format": "cloudpickle"} | given | changes)
-            else:
-                mlflow.xgboost.save_model(model, folder, **given | changes)
         return folder
 
     return write
