@@ -21,7 +21,8 @@ from .rounds import CAPACITY_LEVEL, plan_for
 
 TIMES = 3.0
 LIGHT = 0.1
-CONNECTIONS = 512
+CONNECTIONS = 1500
+"""More than the gateway lets wait: else the driver would wait in its place, and nothing be shed."""
 SENT_AT_LEAST = 0.9
 """A driver that sends less than this part of what is wanted has overloaded itself and not the server."""
 _LOOK_SECONDS = 0.5

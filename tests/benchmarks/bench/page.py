@@ -36,8 +36,8 @@ from the same machine and shares its cores. So compare figures within this page 
   and forest), the compiled signature check, metrics, a log line for each request in a file, a request id.
 - `echo` is a bare ASGI callable on the gateway's own gunicorn settings: the floor. `stagedoor-asgi` is the gateway
   under gunicorn's stock worker (`-k asgi`), `stagedoor-unbatched` the same model with the tag `stagedoor.batch=off`.
-- **Closed loop**: wrk, one thread, keep-alive; each run comes after a second of warming up. `failed` counts answers
-  other than 2xx or 3xx and errors of sockets.
+- **Closed loop**: wrk, one thread, keep-alive; each run comes after a second of warming up. Requests/s
+  and CPU count good answers only; `failed` counts refusals, errors of the server and of sockets.
 - **CPU per request**: user and system time of the server's process tree, from `/proc`, by requests done. For this
   gateway that is gunicorn's master and the workers; the resolver and MLflow are not on a request's way.
 - **Open loop**: requests are due at a fixed rate whatever the answers do, and latency counts from the moment a

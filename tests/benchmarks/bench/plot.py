@@ -19,6 +19,7 @@ def draw(document: Document, file: Path) -> None:
 
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "stagedoor"  # the same bytes for the same readings
+    mpl.rcParams["svg.fonttype"] = "none"  # text stays text: small, and can be searched
     mpl.rcParams["font.size"] = 9
     from matplotlib import pyplot as plt
 

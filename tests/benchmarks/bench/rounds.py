@@ -140,6 +140,8 @@ def _turn(one: Contestant, number: int, effort: Effort, levels: Sequence[int]) -
                 found.done,
                 found.failed,
             )
+        if not rate:
+            raise RuntimeError("it gave no good answer under load")
         yield _at_half(one, server, number, rate, effort.open_seconds)
         pids = tree_of(server.pid)
         yield Memory(0, one.peer.name, one.workload.name, pss_mb(pids), len(pids))

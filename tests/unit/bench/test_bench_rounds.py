@@ -101,16 +101,19 @@ def test_each_server_gets_its_turn_and_one_that_cannot_be_measured_is_told(bench
 
     closed = {(row.server, row.connections): row for row in rows if isinstance(row, Closed)}
     assert set(closed) == {("echo", 1), ("echo", 16), ("failing", 1), ("failing", 16)}
-    assert all(row.done > 0 and row.rate > 0 and 0 < row.p50_us <= row.p99_us <= row.p999_us for row in closed.values())
+    assert all(row.done > 0 and 0 < row.p50_us <= row.p99_us <= row.p999_us for row in closed.values())
     assert closed["echo", 16].failed == 0
+    assert closed["echo", 16].rate > 0
+    assert closed["failing", 16].rate == 0
     assert closed["failing", 16].failed == closed["failing", 16].done
     half = {row.server: row for row in rows if isinstance(row, Open)}
     assert half["echo"].wanted == closed["echo", 16].rate / 2
     assert half["echo"].failed == 0
-    assert half["failing"].failed == half["failing"].done
+    assert set(half) == {"echo"}
     assert {row.server for row in rows if isinstance(row, Start)} == {"echo", "failing"}
     assert all(row.pss_mb > 1 for row in rows if isinstance(row, Memory))
     assert {row.server: row.why for row in rows if isinstance(row, Missing)} == {
         "absent": "not installed: make bench-peers",
         "broken": "RuntimeError: it ended: see log.txt",
+        "failing": "RuntimeError: it gave no good answer under load",
     }
