@@ -42,18 +42,18 @@ def main() -> int:
         return 2
     from .measuring import known_servers, measure  # needs what only this project's own environment has
 
-    try:
-        choice = choose(options.only, known_servers())
-    except ValueError as error:
-        console.print(str(error))
-        return 2
     effort = QUICK if options.quick else FULL
     effort = replace(effort, rounds=options.rounds or effort.rounds, seconds=options.seconds or effort.seconds)
     run = this_run(quick=options.quick, rounds=effort.rounds, seconds=effort.seconds)
     new = Document(this_machine(), commit_of(PRODUCT), runs=(run,))
-    old = _read(folder) if options.merge else None
-    if old is not None:
-        merge(old, new)  # before anything is measured: it may be of another commit
+    try:
+        choice = choose(options.only, known_servers())
+        old = _read(folder) if options.merge else None
+        if old is not None:
+            merge(old, new)  # now, and not when all is measured: it may be of another commit
+    except ValueError as error:
+        console.print(str(error))
+        return 2
     with tempfile.TemporaryDirectory(prefix="stagedoor-bench-") as logs:
         for servers, rows in measure(choice, effort, Path(logs)):
             new = add(replace(new, servers={**new.servers, **servers}), *rows)

@@ -57,7 +57,7 @@ def page(document: Document) -> str:
         f"## Targets\n\n{sections.tally(document)}\n\n{sections.targets(document)}",
         _losses(document),
         *(_workload(document, workload) for workload in names.WORKLOADS),
-        _section("Overload", "More than three times what the server can do, open loop.", sections.overload(document)),
+        _section("Overload", "Three times what the server can do at 16 connections, open loop.", sections.overload(document)),
         _section("Other numbers of workers", "Small model.", *_levels(document, names.WORKERS)),
         _memory(document),
         _section("Growth", "", sections.growth(document)),

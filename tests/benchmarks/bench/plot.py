@@ -48,6 +48,7 @@ def _bars(axes: Any, document: Document, workload: str, field: str, title: str) 
     colours = [_colour(server) for server, _ in found]
     bars = axes.barh([server for server, _ in found], middles, xerr=ranges, color=colours, error_kw={"elinewidth": 0.8})
     axes.set_xscale("log")
+    axes.minorticks_off()
     axes.set_xlim(min(middles) / 3, max(middles) * 5)
     axes.bar_label(bars, labels=[f"{middle:,.0f}" for middle in middles], padding=6)
     axes.set_title(f"{workload}: {title}", fontsize=9, loc="left")
