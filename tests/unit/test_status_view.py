@@ -25,7 +25,10 @@ SPLIT: dict[str, Any] = {
                     {"name": "challenger", "version": "3", "weight": 1000},
                 ],
             },
-            "versions": [{"version": "4", "state": "refused", "code": "load_failed", "reason": "no"}],
+            "versions": [
+                {"version": "3", "state": "ready", "compiled": "ab12"},
+                {"version": "4", "state": "refused", "code": "load_failed", "reason": "no"},
+            ],
             "problems": ["alias next: version 4 was refused (load_failed): no; nothing serves in its place"],
         },
         {"name": "[red]odd[/]", "route": None, "versions": [], "problems": []},
@@ -47,6 +50,8 @@ def test_a_split_shows_each_arm_with_its_share() -> None:
     assert "champion" in lines["fraud"]
     challenger = next(line for line in text.splitlines() if "challenger" in line)
     assert "10 %" in challenger
+    assert "3 compiled" in challenger
+    assert "compiled" not in lines["fraud"]
     assert "3" in challenger
 
 

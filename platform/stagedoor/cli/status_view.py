@@ -67,12 +67,13 @@ def _add_model(table: Table, model: Json) -> None:
     if not route:
         table.add_row(name, "[dim]nothing live[/]", "", "", "", "", f"[red]{escape(refused)}[/]")
         return
+    compiled = {v["version"] for v in model.get("versions", ()) if v.get("compiled")}
     for index, arm in enumerate(route["arms"]):
         first = index == 0
         table.add_row(
             name if first else "",
             escape(str(arm["name"])),
-            str(arm["version"]),
+            f"{arm['version']} [dim]compiled[/]" if arm["version"] in compiled else str(arm["version"]),
             f"[{'green' if first else 'cyan'}]{bar(arm['weight'])}[/]",
             percent(arm["weight"]),
             str(route["epoch"]) if first else "",

@@ -81,6 +81,7 @@ class VersionState(Schema):
     memory_bytes = integer("Memory it takes.")
     code = text("Code of the failure of a refused version.")
     reason = text("Why it was refused.")
+    compiled = text("SHA-256 of the ONNX graph that is served in its place; empty: none is.")
 
 
 class Introduction(Schema):
