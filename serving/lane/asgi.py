@@ -147,6 +147,13 @@ def _with_plain_query(scope: Scope) -> Scope:
     return scope if query.isascii() else {**scope, "query_string": quote(query, safe=punctuation).encode()}
 
 
+@lru_cache(maxsize=4096)
+def prediction_at(target: bytes) -> tuple[str, str] | None:
+    """Path and query of a prediction's request target; None for any other."""
+    path, _, query = target.decode("latin-1").partition("?")
+    return (path, query) if is_predict_path(path) else None
+
+
 def head_of(path: str, query: str, raw: Iterable[tuple[bytes, bytes]], remote: str) -> Head:
     """The head of a request, from headers as ASGI has them."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]

@@ -9,34 +9,25 @@ As of gunicorn 26.2 its own protocol forgets what a client sends behind a reques
 idle connection, sets no limit in time to a head or a body, and reads chunks laxly. None of it is left to it here.
 """
 
-from functools import lru_cache
 from typing import Any, Final
 
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from serving.http import Reply
-from serving.lane.asgi import LINGER_BYTES, LINGER_SECONDS, Lane, head_of
-from serving.lane.chunked import ChunkedBody
+from serving.lane.asgi import Lane, head_of, prediction_at
 from serving.lane.deadline import Deadline
+from serving.lane.farewell import UNREAD_SECONDS, Farewell, close_in_time
+from serving.lane.gathering import Gathering
 from serving.lane.pressure import Pressure
-from serving.lane.sized import SizedBody
 from serving.lane.strict import Limits, ParsedHead, read_head
 from serving.lane.turn import Turn
 from serving.lane.wire import wire_form
-from serving.targets import is_predict_path
 from stagedoor.errors import BodyTooLarge, RequestTooSlow, StagedoorError
 
 BYTES_PER_SECOND: Final = 65_536
 """A body has the time of a head, and a second more for each of so many bytes that have come."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-@lru_cache(maxsize=4096)
-def _prediction(target: bytes) -> tuple[str, str] | None:
-    """Path and query of a prediction's request target; None for any other."""
-    path, _, query = target.decode("latin-1").partition("?")
-    return (path, query) if is_predict_path(path) else None
 
 
 class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
@@ -51,20 +42,16 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._lane: Lane | None = worker.asgi if isinstance(worker.asgi, Lane) else None
         self._limits: Limits = worker.limits
         self._read_seconds = self._lane.plane.read_seconds if self._lane is not None else 0.0
+        self._max_body_bytes = self._lane.plane.max_body_bytes if self._lane is not None else 0
         self._remote = ""
         self._early = b""
-        self._body: SizedBody | ChunkedBody | None = None
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._body: Gathering | None = None
         self._keepalive: float = self.cfg.keepalive
         self._pressure: Pressure | None = worker.pressure
-        self._head_begun = False
         self._turn: Turn | None = None
-        self._theirs = False
-        self._taking = False
-        self._minor = 1
-        self._stays = True
-        self._lingering = -1
+        self._theirs = self._taking = self._head_begun = False
+        self._minor, self._stays = 1, True
+        self._farewell: Farewell | None = None
         self._deadline = Deadline(worker.loop, self._too_late)
 
     # --- the connection -----------------------------------------------------------------------------------------------
@@ -103,12 +90,12 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         """Bytes of the caller."""
         if self._lane is None or self._callback_parser is None or self._websocket is not None:
             super().data_received(data)  # another application, HTTP/2 or a web socket
-        elif self._lingering >= 0:
-            self._throw_away(data)
+        elif self._farewell is not None:
+            self._farewell.throw_away(data)
         elif self._body is not None:
             rest = self._feed(data)
             if rest:
-                self._take_or_hold(rest)
+                (self._take if self.is_idle else self._hold)(rest)
         elif not self.is_idle:
             self._hold(data)
         elif self._early and b"\n" not in data and len(self._early) <= self._limits.head:
@@ -116,17 +103,11 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         else:
             self._take(self._early + data if self._early else data)
 
-    def _take_or_hold(self, data: bytes) -> None:
-        if self.is_idle:
-            self._take(data)
-        else:
-            self._hold(data)
-
     def _take(self, data: bytes) -> None:
         """Begin with requests, and go on for as long as they are answered at once."""
         self._early = b""
         self._taking = True
-        while data and self._lingering < 0 and not self._closed:
+        while data and self._farewell is None and not self._closed:
             if self._flow_control.write_paused:
                 self._hold(data)  # the caller does not read its answers
                 break
@@ -138,7 +119,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             if head is None:
                 self._wait_for_the_rest(data)
                 break
-            target = _prediction(head.path) if head.method == b"POST" else None
+            target = prediction_at(head.path) if head.method == b"POST" else None
             begun = self._predict(head, target, data) if target is not None else self._pass_on(head, data)
             if begun is None:
                 break
@@ -170,7 +151,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             if turn.admit():
                 turn.answer(data[begin:end])
             return data[end:]
-        self._body = ChunkedBody() if head.has_chunked else SizedBody(length)
+        self._body = Gathering(head, self._max_body_bytes)
         if not turn.admit():
             return None
         return self._begin_body(head, data[begin:])
@@ -180,23 +161,27 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         assert self._lane is not None  # noqa: S101  data_received asks
         end = head.consumed + max(head.content_length, 0)
         self._minor = head.minor_version
-        self._stays = not head.has_chunked and len(data) >= end and head.connection_close <= 0 < head.minor_version
+        complete = not head.has_chunked and len(data) >= end
+        self._stays = complete and head.connection_close <= 0 < head.minor_version
+        if not complete:
+            self._body = Gathering(head, 0)  # not read: the farewell will
         self._answer(self._lane.plane.turn_away())
         return data[end:] if self._stays else None
 
     def _pass_on(self, head: ParsedHead, data: bytes) -> bytes | None:
         """Give gunicorn a request once it is whole; the bytes behind it, None where its body is still to come."""
         begin, length = head.consumed, max(head.content_length, 0)
-        if not head.has_chunked and len(data) - begin >= length:
-            self._theirs = True
-            super().data_received(data[: begin + length])
+        if not head.has_chunked and length <= self._max_body_bytes and len(data) - begin >= length:
+            self._hand_to_gunicorn(data[: begin + length])
             return data[begin + length :]
-        self._body = ChunkedBody() if head.has_chunked else SizedBody(length)
-        self._pieces.append(data[:begin])
+        self._body = Gathering(head, self._max_body_bytes, data[:begin])
         return self._begin_body(head, data[begin:])
 
     def _begin_body(self, head: ParsedHead, data: bytes) -> bytes | None:
         """Expect a body; the bytes behind it, None where it goes on."""
+        if head.content_length > self._max_body_bytes:
+            self._give_up(BodyTooLarge(self._max_body_bytes))
+            return None
         if head.minor_version and (head.get_header("expect") or b"").lower() == b"100-continue":
             self._safe_write(_CONTINUE)
         self._deadline.set(self._read_seconds)
@@ -204,39 +189,26 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def _feed(self, data: bytes) -> bytes | None:
         """Take bytes of a body that is on its way; those behind its end, None where it goes on or is given up."""
-        body, lane = self._body, self._lane
-        assert body is not None and lane is not None  # noqa: PT018, S101  who calls has asked
+        body = self._body
+        assert body is not None  # noqa: S101  who calls has asked
         self._deadline.extend(len(data) / BYTES_PER_SECOND)
         try:
-            piece, rest = body.feed(data)
-            self._size += len(piece)
-            if self._size > lane.plane.max_body_bytes:
-                raise BodyTooLarge(lane.plane.max_body_bytes)
+            rest = body.feed(data)
         except StagedoorError as error:
             self._give_up(error)
             return None
-        if self._turn is not None:
-            self._pieces.append(piece)
-        else:  # gunicorn reads chunks itself, and laxly: it gets none that have not been checked
-            self._pieces.append(data[: -len(rest)] if rest else data)
         if rest is not None:
-            self._complete()
+            self._body = None
+            if self._turn is not None:
+                self._turn.answer(body.whole())
+            else:
+                self._hand_to_gunicorn(body.whole())
         return rest
 
-    def _complete(self) -> None:
-        """The body is there: have its request answered."""
-        whole = b"".join(self._pieces)
-        self._forget_body()
-        if self._turn is not None:
-            self._turn.answer(whole)
-        else:
-            self._theirs = True
-            super().data_received(whole)
-
-    def _forget_body(self) -> None:
-        self._body = None
-        self._pieces.clear()
-        self._size = 0
+    def _hand_to_gunicorn(self, request: bytes) -> None:
+        self._theirs = True
+        self._deadline.set(UNREAD_SECONDS)
+        super().data_received(request)
 
     def _hold(self, data: bytes) -> None:
         """Keep what came too early; reading rests meanwhile."""
@@ -248,7 +220,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def _answer(self, reply: Reply) -> None:
         """The turn in hand is over."""
         self._turn = None
-        if self._closed or self._lingering >= 0:
+        if self._closed or self._farewell is not None:
             return
         worker = self.worker
         worker.nr += 1
@@ -293,7 +265,6 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def _give_up(self, error: StagedoorError) -> None:
         """The body on its way will not be read to its end."""
-        self._pieces.clear()
         turn = self._turn
         if turn is not None:
             turn.refuse(error)  # `_body` is still there, so that the connection ends
@@ -301,36 +272,27 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             self._refuse(error)
 
     def _end(self, *, clean: bool) -> None:
-        """Close; unless all that was sent has been read, only once the caller has had time to read the answer.
-
-        Closing at once would reset the connection under the answer where the caller is still sending.
-        """
+        """Close, with a farewell unless all that was sent has been read."""
         self._early = b""
         if clean:
-            self._close_transport()
-            return
-        self._lingering = 0
-        self._resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._loop.call_later(LINGER_SECONDS, self._close_transport)
-
-    def _throw_away(self, data: bytes) -> None:
-        self._lingering += len(data)
-        if self._lingering > LINGER_BYTES:
-            self._close_transport()
+            close_in_time(self._loop, self.transport, self._close_transport)
+        else:
+            self._resume_reading()
+            self._farewell = Farewell(self._loop, self.transport, self._close_transport)
 
     def _too_late(self) -> None:
-        if self._closed or self._lingering >= 0:
+        if self._closed or self._farewell is not None:
             return
         if self._body is not None:
             self._give_up(RequestTooSlow())
+        elif self._theirs and self._flow_control.write_paused:
+            self.transport.abort()  # what gunicorn answered is not read
         elif not self.is_idle or self._callback_parser is None or self._websocket is not None:
             self._deadline.set(1.0)  # an answer is due; the plane has its own limit for it
-        elif self._early:
+        elif self._early and not self._flow_control.write_paused:
             self._refuse(RequestTooSlow())
         else:
-            self._close_transport()
+            self._end(clean=True)
 
     def _cancel_keepalive_timer(self) -> None:
         """Gunicorn's own timer serves other applications only."""

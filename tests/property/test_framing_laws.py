@@ -4,7 +4,8 @@ import re
 from itertools import pairwise
 
 import h11
-from hypothesis import example, given
+from gunicorn_h1c import H1CProtocol
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from serving.lane.chunked import ChunkedBody
@@ -12,6 +13,7 @@ from serving.lane.strict import read_head
 from stagedoor.errors import HeadTooLarge, TargetTooLong
 from stagedoor.problems import MalformedRequest
 
+law = settings(deadline=None)  # how long an example takes is up to what else runs here
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 GRAMMAR = re.compile(rb"[A-Z]+ /[!-~\x80-\xff]* HTTP/1\.[01]\r\n(?:" + TOKEN + rb":[\t -~\x80-\xff]*\r\n)*\r\n")
 """A head as RFC 9112 has it, bytes above 127 in a target apart."""
@@ -39,6 +41,7 @@ def harmed(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
 edits = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), st.sampled_from(NASTY)), min_size=1, max_size=3)
 
 
+@law
 @given(st.sampled_from(GOOD_HEADS), edits)
 @example(GOOD_HEADS[0], [(0, 0, b"\r\n")])
 @example(GOOD_HEADS[0], [(14, 2, b"\n")])
@@ -73,6 +76,7 @@ values = st.from_regex(rb"[\t -~\x80-\xff]{0,30}", fullmatch=True)
 paths = st.from_regex(rb"/[!-~]{0,30}", fullmatch=True)
 
 
+@law
 @given(
     st.sampled_from([b"GET", b"POST", b"OPTIONS", b"FOO"]), paths, st.lists(st.tuples(names, values), max_size=20), st.binary()
 )
@@ -87,6 +91,7 @@ def test_a_head_by_the_grammar_is_taken_and_understood(
     assert head.asgi_headers[1:] == [(name.lower(), value.strip(b" \t")) for name, value in fields]
 
 
+@law
 @given(st.sampled_from(GOOD_HEADS), st.integers(0, 200))
 def test_a_head_is_never_taken_before_its_end_nor_refused_for_it(good: bytes, size: int) -> None:
     assert read_head(good[: min(size, len(good) - 1)]) is None
@@ -122,6 +127,7 @@ def framed(parts: list[tuple[bytes, bytes]], trailer: bytes) -> bytes:
     return b"".join(size % len(data) + b"\r\n" + data + b"\r\n" for data, size in parts) + b"0\r\n" + trailer + b"\r\n"
 
 
+@law
 @given(chunks, trailers, st.binary(max_size=20), places)
 def test_a_chunked_body_comes_out_as_it_was_and_what_follows_is_not_touched(
     parts: list[tuple[bytes, bytes]], trailer: bytes, rest: bytes, places: list[int]
@@ -130,6 +136,7 @@ def test_a_chunked_body_comes_out_as_it_was_and_what_follows_is_not_touched(
     assert read(cut(framed(parts, trailer) + rest, places)) == wanted
 
 
+@law
 @given(chunks, trailers, edits, places)
 def test_the_outcome_of_any_bytes_is_the_same_however_they_are_cut(
     parts: list[tuple[bytes, bytes]], trailer: bytes, edits: list[tuple[int, int, bytes]], places: list[int]
@@ -139,6 +146,7 @@ def test_the_outcome_of_any_bytes_is_the_same_however_they_are_cut(
     assert read([data[i : i + 1] for i in range(len(data))]) == read([data])
 
 
+@law
 @given(chunks, trailers, edits)
 def test_what_is_taken_is_taken_alike_by_another_reader(
     parts: list[tuple[bytes, bytes]], trailer: bytes, edits: list[tuple[int, int, bytes]]
@@ -155,3 +163,18 @@ def test_what_is_taken_is_taken_alike_by_another_reader(
         assert isinstance(event, h11.Data)
         theirs += event.data
     assert ours == (theirs, reader.trailing_data[0])
+
+
+@law
+@given(chunks, trailers, edits, st.binary(max_size=20))
+def test_what_is_taken_is_taken_alike_by_the_reader_it_is_handed_to(
+    parts: list[tuple[bytes, bytes]], trailer: bytes, edits: list[tuple[int, int, bytes]], rest: bytes
+) -> None:
+    data = harmed(framed(parts, trailer), edits) + rest
+    ours = read([data])
+    if ours is None or ours[1] is None:
+        return
+    theirs: list[bytes] = []
+    reader = H1CProtocol(on_body=theirs.append)
+    reader.feed(GOOD_HEADS[3] + data[: len(data) - len(ours[1])])
+    assert (b"".join(theirs), reader.is_complete, reader.remaining()) == (ours[0], True, b"")

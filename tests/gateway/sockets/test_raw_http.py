@@ -13,7 +13,7 @@ import pytest
 
 from stagedoor.paths import StatePaths
 
-from .conftest import Gateway, started
+from .conftest import MAX_BODY, Gateway, started
 from .raw_cases import BAD, CANARY, CHUNKED, DATA, GOOD, PAGE, PREDICT, STALLED, Raw, chunk
 
 pytestmark = pytest.mark.slow
@@ -163,6 +163,43 @@ def test_requests_cut_anywhere_are_read_alike(lane: Gateway, start: bytes, size:
 
 
 LINES_WITHOUT_END = b"GET /livez HTTP/1.1\nHost: a\n\n"
+
+TOO_MUCH = b" " * (MAX_BODY + 1)
+
+
+@STARTS
+@pytest.mark.parametrize(
+    "raw",
+    [
+        Raw("whole", body=TOO_MUCH),
+        Raw("only announced", framing=b"Content-Length: 999999999999999\r\n", body=b""),
+        Raw("announced, and to be asked for", framing=b"Expect: 100-continue\r\nContent-Length: 300000\r\n", body=b""),
+        Raw("in one chunk", framing=CHUNKED, body=chunk(TOO_MUCH)),
+        Raw("in many chunks", framing=CHUNKED, body=chunk(TOO_MUCH[:100]) * (MAX_BODY // 100 + 1)),
+    ],
+    ids=lambda raw: raw.name,
+)
+def test_a_body_over_the_limit_is_refused_before_its_end(lane: Gateway, raw: Raw, start: bytes) -> None:
+    said = say(lane, raw.bytes(start, lane.token()))
+    assert (said.statuses, said.code) == ([413], "body_too_large"), said.text
+    assert said.seconds < 1
+
+
+@STARTS
+def test_who_asks_before_sending_a_body_is_told_to_go_on(lane: Gateway, start: bytes) -> None:
+    raw = Raw("", framing=b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n" % len(DATA))
+    with socket.create_connection(("127.0.0.1", lane.port), timeout=10) as connection:
+        begun = time.monotonic()
+        connection.sendall(raw.head(start, lane.token()))
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(DATA)
+        assert hear(connection, begun).statuses == [200]
+
+
+def test_the_body_of_a_head_request_is_not_taken_for_a_request(lane: Gateway) -> None:
+    data = GOOD[0].bytes(b"HEAD /livez", lane.token()).replace(DATA, BEHIND.ljust(len(DATA)))
+    said = say(lane, data + b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    assert said.statuses == [200, 404], said.text
 
 
 def test_a_bad_request_behind_good_ones_leaves_their_answers_whole(lane: Gateway) -> None:

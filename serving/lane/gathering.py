@@ -1,0 +1,38 @@
+"""The body of a request, gathered until it is whole. Nobody is given a request whose end has not come."""
+
+from serving.lane.chunked import ChunkedBody
+from serving.lane.sized import SizedBody
+from serving.lane.strict import ParsedHead
+from stagedoor.errors import BodyTooLarge
+
+
+class Gathering:
+    """The body of the request that `head` begins, of at most `limit` bytes.
+
+    With `raw_head` the request is kept as it came, head and framing and all, for a reader of its own: it gets nothing that has
+    not been checked here.
+    """
+
+    __slots__ = ("_limit", "_pieces", "_raw", "_reader", "_size")
+
+    def __init__(self, head: ParsedHead, limit: int, raw_head: bytes = b"") -> None:
+        self._reader = ChunkedBody() if head.has_chunked else SizedBody(head.content_length)
+        self._limit = limit
+        self._raw = bool(raw_head)
+        self._pieces = [raw_head]
+        self._size = 0
+
+    def feed(self, data: bytes) -> bytes | None:
+        """What comes behind the body, None while it goes on. Raises MalformedRequest and BodyTooLarge."""
+        piece, rest = self._reader.feed(data)
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise BodyTooLarge(self._limit)
+        if self._raw:
+            piece = data[: -len(rest)] if rest else data
+        self._pieces.append(piece)
+        return rest
+
+    def whole(self) -> bytes:
+        """The body, or the whole request with its head where that was kept."""
+        return b"".join(self._pieces)
