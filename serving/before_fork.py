@@ -5,9 +5,12 @@ here, never a model: no session, no thread and no code that was logged with a mo
 must not be imported either, since the thread that it starts would be missing in the workers, which its end then trips over.
 """
 
+import contextlib
 import gc
 import importlib
+import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -41,13 +44,18 @@ def share_modules(paths: StatePaths) -> None:
 
     Never raises: what cannot be imported is left to the worker or the version that needs it, which says so.
     """
-    for name in (*ALWAYS, *modules_for(_snapshot(paths), paths.store)):
-        try:
-            importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112  a library may raise anything while it is imported; see above
-            continue
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # libraries warn of their own futures, in lines that are no log lines
+        for name in (*ALWAYS, *modules_for(_snapshot(paths), paths.store)):
+            _import(name)
     gc.collect()
     gc.freeze()  # a collection in a worker would write into every page that holds an object
+
+
+def _import(name: str) -> None:
+    with contextlib.suppress(Exception):  # a library may raise anything while it is imported; see share_modules
+        importlib.import_module(name)
 
 
 def modules_for(snapshot: Snapshot, store: Path) -> tuple[str, ...]:

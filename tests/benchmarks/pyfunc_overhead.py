@@ -91,6 +91,7 @@ def cases(root: Path) -> list[Case]:
     encoder = make_column_transformer((OneHotEncoder(), ["city"]), (StandardScaler(), ["amount", "age", "member"]))
     fitted = {
         "logistic": (LogisticRegression().fit(matrix, target), matrix),
+        "named": (LogisticRegression().fit(table, target), table),
         "forest": (RandomForestClassifier(100, random_state=1).fit(table, target), table),
         "mixed": (make_pipeline(encoder, LogisticRegression()).fit(rich, target), rich),
     }
@@ -104,6 +105,7 @@ def cases(root: Path) -> list[Case]:
     mlflow.pyfunc.save_model(root / "code", python_model=str(source), signature=signature, pip_requirements=[])
     return [
         Case("LogisticRegression, array, 1 row", root / "logistic", fitted["logistic"][0].predict, matrix[:1]),
+        Case("LogisticRegression, 30 columns, 1 row", root / "named", fitted["named"][0].predict, table[:1]),
         Case("forest of 100 trees, 30 columns, 1 row", root / "forest", fitted["forest"][0].predict, table[:1]),
         Case("forest of 100 trees, 30 columns, 100 rows", root / "forest", fitted["forest"][0].predict, table[:100]),
         Case("pipeline on mixed columns, 1 row", root / "mixed", fitted["mixed"][0].predict, rich[:1]),
