@@ -19,7 +19,7 @@ from pathlib import Path
 from rig import ROOT, console
 
 from .closed_loop import wrk_missing
-from .document import Document, add, from_json, merge, to_json
+from .document import SECTIONS, Document, add, from_json, merge, to_json
 from .machine import PRODUCT, commit_of, this_machine, this_run
 from .options import FULL, QUICK, choose
 from .page import page
@@ -58,6 +58,9 @@ def main() -> int:
         for servers, rows in measure(choice, effort, Path(logs)):
             new = add(replace(new, servers={**new.servers, **servers}), *rows)
             _write(merge(old, new) if old else new, folder)
+    if not any(getattr(new, section) for section in SECTIONS):
+        console.print("Nothing was measured: none of these servers takes part in these parts.")
+        return 2
     console.print(f"Written: {folder / STEM}.json, .md and .svg")
     return 0
 
