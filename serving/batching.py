@@ -124,7 +124,8 @@ class Batcher:
         age = 0.0 if since is None else self._clock() - since
         left = usual - age if age < usual else age
         ahead = self._waiting if self._joint.one_by_one else max(-(-waiting // self._max_rows), len(self._lines))
-        if left + ahead * max(usual, age) > max(self._max_wait, LEAST_PATIENCE * usual):
+        patience = max(self._max_wait, LEAST_PATIENCE * usual if usual else MAX_WAIT_SECONDS)  # 0: nothing is known of it yet
+        if left + ahead * max(usual, age) > patience:
             raise Overloaded
 
     def _start(self, turn: _Turn, ticket: Ticket) -> None:

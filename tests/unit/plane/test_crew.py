@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -168,6 +169,22 @@ def test_a_queue_that_is_full_answers_at_once(patient: Stage, crowd: Crowd, gate
     assert {reply.result(20).status for reply in asked} == {200}
     assert patient.outcomes() == {"ok": 5, "overload": 1}
     assert adds_up(patient)
+
+
+def test_of_a_version_that_has_not_answered_yet_nobody_knows_that_it_would_be_too_late(
+    tmp_path: Path, gate: Gate, threads: ThreadPoolExecutor
+) -> None:
+    stage = Stage(tmp_path, predict_timeout_seconds=20.0)
+    crowd, one = Crowd(stage, threads), version("1", gate, quick=False, batchable=True)
+    stage.set(ONLY, one)
+    asked = [crowd.ask()]
+    assert until(lambda: gate.rows == [1])
+    time.sleep(5 * stage.settings.queue_milliseconds / 1000)
+    asked += [crowd.ask() for _ in range(3)]
+    assert until(lambda: waiting(stage, one, PLAIN) == 3)
+    gate.opened.set()
+    assert {reply.result(20).status for reply in asked} == {200}
+    stage.plane.close()
 
 
 def test_rows_of_a_version_on_trial_go_together_in_threads_of_their_own(patient: Stage, crowd: Crowd, gate: Gate) -> None:
