@@ -13,26 +13,35 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sklearn.datasets import load_breast_cancer, load_digits
-from sklearn.linear_model import LogisticRegression
 
 from serving.snapshot_file import Heartbeat, write_heartbeat, write_snapshot
 from serving.store import Store
+from stagedoor import names
 from stagedoor.auth import issue_token
+from stagedoor.domain.intent import EMPTY
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import Arm, Route, Sticky, salt_for
+from stagedoor.domain.tuning import parse_tuning
 from stagedoor.paths import StatePaths
 from stagedoor.settings import Settings
 
-HERE = Path(__file__).parent
-COLUMNS = ("mean radius", "mean texture", "mean area")
+from .saved_models import COLUMNS, save_models
+
+__all__ = ["COLUMNS"]
+
+TUNED = {
+    "network": {},
+    "together": {names.TAG_BATCH: "max=8"},
+    "apart": {names.TAG_BATCH: "off"},
+    "kept": {names.TAG_CACHE: "ttl=1h"},
+    "kept-briefly": {names.TAG_CACHE: "ttl=100ms"},
+}
 MAX_BODY = 200_000
 MAX_ROWS = 1_000
 SERVERS = {
@@ -47,7 +56,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> StatePaths:
     """A state folder with models in it, as a resolver would have left it."""
     paths = StatePaths(tmp_path_factory.mktemp("house"))
     store = Store(paths.store, 10**9)
-    digests = _save_models(tmp_path_factory.mktemp("saved"), store)
+    digests = save_models(tmp_path_factory.mktemp("saved"), store)
     one = (Arm("champion", "1", 10_000),)
     two = (Arm("champion", "1", 5_000), Arm("challenger", "2", 5_000))
     salt = salt_for("split", ("2",))
@@ -62,6 +71,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> StatePaths:
     }
     for name, stable, candidate in (("guarded", "calm", "moody"), ("guarded-quick", "absolute", "root")):
         models[name] = _entry(name, {"1": digests[stable], "2": digests[candidate]}, _on_trial(mirror=None))
+    for name, tags in TUNED.items():
+        models[name] = _entry(
+            name, {"1": digests["network" if name == "network" else "counted"]}, Route(3, one, b"s" * 16), tags
+        )
     models["mirrored"] = _entry("mirrored", {"1": digests["absolute"], "2": digests["root"]}, _on_trial(arms=one, mirror="2"))
     write_snapshot(paths.snapshot, Snapshot(3, models))
     write_heartbeat(paths.heartbeat, Heartbeat(time.time(), time.time(), None, 0.01, len(models), 1))
@@ -74,56 +87,12 @@ def _on_trial(**changes: Any) -> Route:
     return Route(**({"epoch": 3, "arms": arms, "salt": b"s" * 16, "issued": True, "watched": True, "shield": True} | changes))
 
 
-def _entry(name: str, digests: dict[str, str], route: Route) -> ModelEntry:
+def _entry(name: str, digests: dict[str, str], route: Route, tags: Mapping[str, str] = EMPTY) -> ModelEntry:
     versions = {v: VersionEntry(v, "ready", d, "onnx", 10_000_000) for v, d in digests.items()}
     aliases = {"champion": "1"} | ({"challenger": "2"} if "2" in digests else {})
-    return ModelEntry(name, aliases=aliases, stages={"Production": "1"}, route=route, versions=versions)
-
-
-def _save_models(folder: Path, store: Store) -> dict[str, str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import mlflow
-        from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, Schema
-        from skl2onnx import to_onnx
-
-        frame = load_breast_cancer(as_frame=True)
-        data = frame.data[list(COLUMNS)].to_numpy("float32")
-        columns = Schema([ColSpec("double", name) for name in COLUMNS])
-        for name, regularisation in (("cancer", 1.0), ("cancer2", 0.001)):
-            fitted = LogisticRegression(C=regularisation, max_iter=2000).fit(data / 100, frame.target)
-            onnx = to_onnx(fitted, data[:1], options={"zipmap": False})
-            mlflow.onnx.save_model(onnx, folder / name, signature=ModelSignature(columns))
-        digits = load_digits()
-        pixels = digits.data.astype("float32")
-        fitted = LogisticRegression(max_iter=50).fit(pixels / 16, digits.target)
-        onnx = to_onnx(fitted, pixels[:1], options={"zipmap": False})
-        mlflow.onnx.save_model(onnx, folder / "digits", signature=mlflow.models.infer_signature(pixels[:2]))
-        amounts = ModelSignature(Schema([ColSpec("double", "amount"), ColSpec("long", "count", required=False)]))
-        for name in ("moody", "calm"):
-            mlflow.pyfunc.save_model(folder / name, python_model=str(HERE / "models" / f"{name}.py"), signature=amounts)
-        for name, operation in (("absolute", "Abs"), ("root", "Sqrt")):
-            mlflow.onnx.save_model(_one_operation(operation), folder / name)
-    return {path.name: store.ingest(_copier(path)) for path in sorted(folder.iterdir())}
-
-
-def _one_operation(operation: str) -> Any:
-    import onnx
-    from onnx import TensorProto, helper
-
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "XY"]
-    graph = helper.make_graph([helper.make_node(operation, ["X"], ["Y"])], operation, ends[:1], ends[1:])
-    return helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _copier(path: Path) -> Any:
-    def fetch(into: Path) -> None:
-        import shutil
-
-        shutil.copytree(path, into, dirs_exist_ok=True)
-
-    return fetch
+    return ModelEntry(
+        name, aliases=aliases, stages={"Production": "1"}, route=route, versions=versions, tuning=parse_tuning(tags)[0]
+    )
 
 
 @dataclass(frozen=True)
