@@ -10,6 +10,7 @@ import gc
 import importlib
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,10 +45,13 @@ def share_modules(paths: StatePaths) -> None:
 
     Never raises: what cannot be imported is left to the worker or the version that needs it, which says so.
     """
+    wanted = (*ALWAYS, *modules_for(_snapshot(paths), paths.store))
+    if sys.modules.keys() >= set(wanted):
+        return
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of their own futures, in lines that are no log lines
-        for name in (*ALWAYS, *modules_for(_snapshot(paths), paths.store)):
+        for name in wanted:
             _import(name)
     gc.collect()
     gc.freeze()  # a collection in a worker would write into every page that holds an object

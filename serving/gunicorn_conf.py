@@ -49,8 +49,8 @@ def on_starting(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
     _paths.metrics.mkdir(parents=True, exist_ok=True)
 
 
-def on_reload(server: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
-    """Import what has come to be needed since."""
+def pre_fork(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
+    """Import what has come to be needed since the last worker began; nothing, most of the time."""
     share_modules(_paths)
 
 

@@ -96,6 +96,21 @@ def test_a_worker_that_serves_onnx_alone_has_no_heavy_library(house: Any) -> Non
     assert run(WORKER, house.paths.root) == "[]"
 
 
+def test_what_comes_to_be_needed_is_imported_before_the_next_fork(tmp_path: Path) -> None:
+    late = f"""
+{MASTER}
+import gc
+frozen = gc.get_freeze_count()
+conf.pre_fork(None, None)
+assert gc.get_freeze_count() == frozen  # nothing new: no collection before each fork
+from serving import before_fork
+before_fork.modules_for = lambda *_: ("wave",)
+conf.pre_fork(None, None)
+print("wave" in sys.modules, gc.get_freeze_count() > frozen)
+"""
+    assert run(late, tmp_path) == "True True"
+
+
 # --- which libraries ---
 
 
