@@ -196,7 +196,8 @@ def add(document: Document, *rows: Row) -> Document:
     for name, kind in SECTIONS.items():
         more = tuple(row for row in rows if isinstance(row, kind))
         if more:
-            document = replace(document, **{name: (*getattr(document, name), *more)})
+            changed: dict[str, Any] = {name: (*getattr(document, name), *more)}
+            document = replace(document, **changed)
     return document
 
 

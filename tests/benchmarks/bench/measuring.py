@@ -117,7 +117,7 @@ def _restart(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Pat
     """From `stagedoor gateway` on a state folder that was in use to the first right answer."""
     state = logs / "restart"
     ours.warm_state(house, state)
-    for _ in range(effort.restarts):
+    for _time in range(effort.restarts):
         with ours.restarted(house, state) as seconds:
             yield Start(0, names.OURS, names.RESTART, seconds)
 

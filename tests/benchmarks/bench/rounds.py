@@ -157,16 +157,20 @@ def _shown(found: Looped) -> str:
 
 def _at_half(one: Contestant, server: Running, number: int, capacity: float, seconds: float) -> Open:
     found = drive(plan_for(server, capacity * SHARE, seconds))
+    p50, p99, p999, longest = found.ok_us
     return Open(
-        0,
-        one.peer.name,
-        one.workload.name,
-        number,
-        SHARE,
-        capacity,
-        found.wanted,
-        found.sent,
-        *found.ok_us,
+        run=0,
+        server=one.peer.name,
+        workload=one.workload.name,
+        round=number,
+        share=SHARE,
+        capacity=capacity,
+        wanted=found.wanted,
+        sent=found.sent,
+        p50_us=p50,
+        p99_us=p99,
+        p999_us=p999,
+        max_us=longest,
         late_us=found.late_us[1],
         done=found.done,
         failed=found.failed,

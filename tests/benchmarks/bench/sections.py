@@ -94,10 +94,13 @@ def losses(document: Document) -> list[str]:
 def _ahead(document: Document, workload: str, level: int, field: str, sign: int) -> list[tuple[str, float]]:
     """The neighbours with a better figure than ours; `sign` is 1 where more is better."""
     ours = closed_median(document, names.OURS, workload, level, field)
-    neighbours = [server for server in servers_of(document, workload) if server not in names.OWN]
-    figures = [(server, closed_median(document, server, workload, level, field)) for server in neighbours]
-    better = [(server, found) for server, found in figures if None not in (ours, found) and sign * found > sign * ours]  # type: ignore[operator]
-    return sorted(better, key=lambda one: -sign * one[1])  # type: ignore[operator,return-value]
+    figures = {
+        server: found
+        for server in servers_of(document, workload)
+        if server not in names.OWN and (found := closed_median(document, server, workload, level, field)) is not None
+    }
+    better = [(server, found) for server, found in figures.items() if ours is not None and sign * found > sign * ours]
+    return sorted(better, key=lambda one: -sign * one[1])
 
 
 def open_loop(document: Document, workload: str) -> str:
@@ -158,18 +161,19 @@ _OVERLOAD: Final[tuple[tuple[str, Callable[[Overload], str]], ...]] = (
 
 def memory_and_start(document: Document, workload: str) -> str:
     """Memory after load, and start to first right answer."""
-    names_found = {row.server for row in (*document.memory, *document.start) if row.workload == workload}
+    remembered = {row.server for row in document.memory if row.workload == workload}
+    started = {row.server for row in document.start if row.workload == workload}
     rows = []
-    for server in sorted(names_found):
+    for server in sorted(remembered | started):
         memory = Spread.of(row.pss_mb for row in memory_of(document, server, workload))
-        started = Spread.of(row.seconds for row in starts_of(document, server, workload))
+        seconds = Spread.of(row.seconds for row in starts_of(document, server, workload))
         processes = max((row.processes for row in memory_of(document, server, workload)), default=0)
         rows.append(
             (
                 bold(server, when=server == names.OURS),
                 memory.text() if memory else "",
                 str(processes) if processes else "",
-                started.text(1, 1) if started else "",
+                seconds.text(1, 1) if seconds else "",
             )
         )
     return table(["server", "memory MB (PSS)", "processes", "start to first answer s"], rows) if rows else ""
