@@ -1,10 +1,12 @@
 """Whether two forms of a model answer alike: same kind and type, same labels, same numbers within tolerance, same refusals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from serving.compiling.refusals import Edge
 from serving.compiling.rows import Rows, count_of, inputs_of, take
 from serving.compiling.subject import Unsuited
 from serving.schema import Signature
@@ -83,15 +85,25 @@ def compare(native: Array, compiled: Array, tally: Tally, where: str) -> None:
     tally.difference = max(tally.difference, most)
 
 
-def compare_edges(native: Asked, compiled: Asked, rows: list[tuple[str, Rows]], tally: Tally) -> None:
-    """The same for single rows, each special in the column of that name, that one or both may refuse."""
-    for name, row in rows:
-        refused = native.refuses(row)
-        if refused != compiled.refuses(row):
-            does = "takes" if refused else "refuses"
-            raise Unequal(f"the graph {does} a special value in the column {name}, unlike the model")
-        if not refused and not _is_huge(row[name]):
-            compare(native.ask(row), compiled.ask(row), tally, "rows with special values")
+def compare_edges(native: Asked, compiled: Asked, found: Sequence[Edge], tally: Tally) -> None:
+    """The same for rows with special values, which one or both may refuse."""
+    for edge in found:
+        if not native.refuses(edge.rows):
+            _compare_edge(native, compiled, edge, tally)
+            continue
+        for place, name in enumerate(edge.names):  # one of them refused refuses them all
+            one = Edge([name], take(edge.rows, slice(place, place + 1)))
+            if not native.refuses(one.rows):
+                _compare_edge(native, compiled, one, tally)
+            elif not compiled.refuses(one.rows):
+                raise Unequal(f"the graph takes a special value in the column {name}, unlike the model")
+
+
+def _compare_edge(native: Asked, compiled: Asked, edge: Edge, tally: Tally) -> None:
+    if compiled.refuses(edge.rows):
+        raise Unequal(f"the graph refuses a special value in one of the columns {', '.join(edge.names)}, unlike the model")
+    if not any(_is_huge(edge.rows[name]) for name in edge.names):
+        compare(native.ask(edge.rows), compiled.ask(edge.rows), tally, "rows with special values")
 
 
 def compare_singly(native: Asked, compiled: Asked, rows: Rows, tally: Tally) -> None:
@@ -103,7 +115,7 @@ def compare_singly(native: Asked, compiled: Asked, rows: Rows, tally: Tally) -> 
 
 def _is_huge(values: Array) -> bool:
     """Whether all that is left of a sum with it is rounding: such a value only tells whether it is refused."""
-    return values.dtype.kind == "f" and bool(np.isfinite(values[0]) and abs(values[0]) > _HUGE)
+    return values.dtype.kind == "f" and bool((np.isfinite(values) & (np.abs(values) > _HUGE)).any())
 
 
 def _same_type(native: Array, compiled: Array) -> bool:

@@ -16,7 +16,7 @@ from serving.compiling.given import columns_of, given_inputs
 from serving.compiling.graphs import Precision, build, precisions
 from serving.compiling.landmarks import categories, landmarks
 from serving.compiling.parity import Asked, Tally, Unequal, compare, compare_edges, compare_singly
-from serving.compiling.refusals import edges, find_refusals
+from serving.compiling.refusals import Edge, edges, find_refusals
 from serving.compiling.rows import Ask, Rows, Sampler, boundaries, count_of, inputs_of, take
 from serving.compiling.subject import Subject, Unsuited
 from serving.loading.loaders.compiled import GRAPH, Refusals, load_compiled
@@ -31,7 +31,7 @@ EVIDENCE: Final = "compiled.json"
 MOST_ROWS: Final = 3000
 FEWEST_ROWS: Final = 200
 MOST_PAIRS: Final = 256
-ENOUGH_SECONDS: Final = 2.0
+ENOUGH_SECONDS: Final = 1.0
 EXTREME_ROWS: Final = 64
 SINGLE_ROWS: Final = 16
 _REASONS: Final = 2
@@ -67,7 +67,7 @@ class Trial:
 
     plain: list[tuple[str, Rows, Array]]
     given: list[tuple[Inputs, Array]]
-    special: list[tuple[str, Rows]]
+    special: list[Edge]
     refusals: dict[str, Refusals]
     sample: Inputs
 
@@ -172,7 +172,7 @@ def _answered(native: Asked, sampler: Sampler) -> Rows:
 
 
 def _affordable(native: Asked, sampler: Sampler) -> int:
-    """How many rows the model answers in about two seconds."""
+    """How many rows the model answers in about a second."""
     rows = sampler.plain(FEWEST_ROWS)
     start = time.perf_counter()
     native.ask(rows)
