@@ -5,7 +5,8 @@
     python tests/benchmarks/bench --only mlp --merge   one part, put into the readings of the same commit
     python tests/benchmarks/bench --report             the page anew from the readings at hand
 
-Parts: linear forest mlp overload workers growth restart demo. Servers: see the page. Ctrl-C ends it; parts that are through are kept.
+Parts: linear forest mlp overload workers growth restart demo. Servers: see
+the page. Ctrl-C ends it; parts that are through are kept.
 """
 
 from __future__ import annotations
