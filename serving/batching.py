@@ -22,7 +22,7 @@ __all__ = ["Batcher", "Done", "Ticket"]
 MAX_WAITING_ROWS: Final = 4096
 MAX_WAIT_SECONDS: Final = 5.0
 HANGS_AFTER_SECONDS: Final = 5.0
-LEAST_PATIENCE: Final = 3
+LEAST_PATIENCE: Final = 5
 """Whatever the bound in seconds, so many usual batches may be waited for: a slow model has its callers wait for it."""
 
 TURN_SECONDS: Final = 0.05

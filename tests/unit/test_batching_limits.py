@@ -170,17 +170,15 @@ def test_a_batch_that_has_taken_long_refuses_those_who_would_wait_longer() -> No
     assert bench.run() == [[[2.0]], [[4.0]]]
 
 
-def test_a_slow_model_has_its_callers_wait_for_three_batches_whatever_the_bound_in_seconds() -> None:
+def test_a_slow_model_has_its_callers_wait_for_five_batches_whatever_the_bound_in_seconds() -> None:
     bench: Bench
 
     def during(number: int) -> None:
         bench.clock.now += 4.0
         if number == 2:  # a batch takes 4 s, and the one in hand has taken as long already
-            bench.submit(3.0)
-            bench.submit(4.0)
-            bench.submit(5.0)
+            bench.submit(3.0, 4.0, 5.0, 6.0, 7.0)
             with pytest.raises(Overloaded):
-                bench.submit(6.0)
+                bench.submit(8.0)
             with pytest.raises(Overloaded):
                 bench.batcher.check_room()
 
@@ -188,7 +186,7 @@ def test_a_slow_model_has_its_callers_wait_for_three_batches_whatever_the_bound_
     bench.submit(1.0)
     bench.run()
     bench.submit(2.0)
-    assert bench.run() == [[[2.0 * number]] for number in range(1, 6)]
+    assert bench.run() == [[[2.0 * number]] for number in range(1, 8)]
 
 
 def test_a_busy_model_gives_its_thread_to_others_now_and_then() -> None:
