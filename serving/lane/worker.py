@@ -23,6 +23,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  gunicorn's signature
         super().__init__(*args, **kwargs)
+        self._heard = False
         self.connections: set[LaneProtocol] = set()
         cfg = self.cfg
         self.inbox: Inbox | None = None
@@ -42,6 +43,14 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         if isinstance(self.asgi, Lane):
             self.asgi.draining = lambda: not self.alive
             self.pressure = Pressure(self.loop, self.asgi.plane.queue_seconds)
+
+    def notify(self) -> None:
+        """The heartbeat; the first one comes when the servers have begun to listen, with asyncio's own short queue."""
+        super().notify()
+        if not self._heard and self.servers:
+            self._heard = True
+            for listener in self.sockets:
+                listener.sock.listen(self.cfg.backlog)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: answers say `Connection: close` from now on; who stays silent is let go a moment later."""

@@ -42,21 +42,21 @@ def test_who_would_wait_for_too_long_is_refused() -> None:
 
     def during(number: int) -> None:
         if number == 2:  # by now a batch is known to take 1 s
-            for place in range(6):
+            for place in range(9):
                 try:
                     bench.submit(tensor(1.0, 2.0))
                 except Overloaded:
                     refused.append(place)
         bench.clock.now += 1.0
 
-    bench = Bench(Twice(during), max_rows=2, max_wait_seconds=3.5)
+    bench = Bench(Twice(during), max_rows=2, max_wait_seconds=6.5)
     bench.submit(1.0)
     bench.run()
     bench.submit(2.0)
     bench.run()
-    # The batch in hand has 1 s left, so two more of 1 s each may be in front of anybody.
-    assert refused == [3, 4, 5]
-    assert len(bench.told) == 5
+    # The batch in hand has 1 s left, so five more of 1 s each may be in front of anybody.
+    assert refused == [6, 7, 8]
+    assert len(bench.told) == 8
 
 
 def test_a_model_that_serves_one_by_one_has_longer_queues() -> None:
@@ -65,20 +65,20 @@ def test_a_model_that_serves_one_by_one_has_longer_queues() -> None:
 
     def during(number: int) -> None:
         if number == 5:
-            for place in range(6):
+            for place in range(9):
                 try:
                     bench.submit(1.0)
                 except Overloaded:
                     refused.append(place)
         bench.clock.now += 1.0
 
-    bench = Bench(Twice(during), max_rows=64, max_wait_seconds=3.5)
+    bench = Bench(Twice(during), max_rows=64, max_wait_seconds=6.5)
     bench.batcher._joint.one_by_one = True  # noqa: SLF001  what an answer without rows leads to
     bench.submit(1.0, 2.0, 3.0, 4.0)
     bench.run()
     bench.submit(5.0)
     bench.run()
-    assert refused == [3, 4, 5]
+    assert refused == [6, 7, 8]
 
 
 def test_where_no_thread_can_be_had_the_caller_learns_it_and_nothing_stays_behind() -> None:
