@@ -164,6 +164,7 @@ def test_requests_cut_anywhere_are_read_alike(lane: Gateway, start: bytes, size:
 
 LINES_WITHOUT_END = b"GET /livez HTTP/1.1\nHost: a\n\n"
 
+MOST_UNREAD = 64 * 1024 * 1024
 TOO_MUCH = b" " * (MAX_BODY + 1)
 
 
@@ -194,6 +195,34 @@ def test_who_asks_before_sending_a_body_is_told_to_go_on(lane: Gateway, start: b
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(DATA)
         assert hear(connection, begun).statuses == [200]
+
+
+def send_until_stuck(connection: socket.socket, one: bytes) -> int:
+    """Send the same request again and again, until nothing goes out any more; how many bytes did."""
+    many, sent = one * 200, 0
+    connection.settimeout(0.7)
+    with contextlib.suppress(TimeoutError):
+        while sent < MOST_UNREAD:
+            sent += connection.send(many[sent % len(one) :])
+    connection.settimeout(10)
+    return sent
+
+
+def test_who_does_not_read_is_not_read_from_and_loses_no_answer(lane: Gateway) -> None:
+    one = GOOD[0].bytes(PREDICT, lane.token())
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.connect(("127.0.0.1", lane.port))
+        connection.sendall(one)
+        size = len(connection.recv(65536))  # of each answer
+        sent = send_until_stuck(connection, one)
+        assert sent < MOST_UNREAD
+        asked, got = sent // len(one), 0
+        while got < asked * size:
+            got += len(connection.recv(1 << 20))
+        connection.sendall((one + BEHIND.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))[sent % len(one) :])
+        assert got == asked * size
+        assert hear(connection, time.monotonic()).statuses == [200, 200]
 
 
 def test_the_body_of_a_head_request_is_not_taken_for_a_request(lane: Gateway) -> None:
