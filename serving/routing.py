@@ -98,33 +98,54 @@ def choose(view: View, ref: ModelRef, asker: Asker) -> Choice:
 
 
 def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> Choice:
-    arms = route.arms
-    stable = arms[0]
-    if len(arms) == 1 and not route.watched and route.mirror is None:
-        loaded = live.loaded.get(stable.version)
-        entry = live.entry
-        return Choice(entry.name, stable.version, stable.name, route.epoch, None, "only arm", loaded, None, entry.tuning)
+    asks_no_more = not (route.watched or route.shield or route.mirror is not None or route.drill is not None)
+    if len(route.arms) == 1 and asks_no_more:
+        only: Choice | None = live.worked_out.get("only arm")
+        if only is None:
+            only = live.worked_out["only arm"] = _choice(live, route, assign(route, b""))
+        return only
+    stable = route.stable
     kept = _kept_from_split(route, asker, stale=stale)
     if kept is not None:
-        return _choice(live, route, Assignment(stable, 0, kept), Trial())
+        return _choice(live, route, Assignment(stable, 0, kept), None if asks_no_more else Trial())
     assignment = assign(route, _unit(route, asker))
-    tried = assignment.arm is not stable
-    trial = Trial(
-        epoch=str(route.epoch) if route.watched else "",
-        slow_seconds=route.slow_seconds,
-        fallback=_choice(live, route, assignment._replace(arm=stable, reason="stands in")) if tried and route.shield else None,
-        salt=route.salt,
+    if asks_no_more:
+        return _choice(live, route, assignment)
+    return _choice(live, route, assignment, _trial(live, route, assignment, asker))
+
+
+def _trial(live: LiveModel, route: Route, assignment: Assignment, asker: Asker) -> Trial:
+    arm = assignment.arm
+    tried = arm is not route.stable
+    if route.sticky is None and not (tried and (route.shield or route.drill is not None)):
+        same: Trial | None = live.worked_out.get(arm.name)
+        if same is None:
+            same = live.worked_out[arm.name] = _usual_trial(live, route)
+        return same
+    fallback = (
+        _choice(live, route, assignment._replace(arm=route.stable, reason="stands in")) if tried and route.shield else None
+    )
+    return _usual_trial(live, route)._replace(
+        fallback=fallback,
         unit=_counted_unit(route, asker, assignment.point),
         fault=fault_for(route.drill, asker.draw) if tried and route.drill is not None else None,
     )
-    return _choice(live, route, assignment, trial)
+
+
+def _usual_trial(live: LiveModel, route: Route) -> Trial:
+    """What the route asks for of any of its requests."""
+    return Trial(
+        epoch=str(route.epoch) if route.watched else "",
+        slow_seconds=route.slow_seconds,
+        salt=route.salt,
+        mirror=route.mirror,
+        mirrored=live.loaded.get(route.mirror) if route.mirror is not None else None,
+    )
 
 
 def _choice(live: LiveModel, route: Route, assignment: Assignment, trial: Trial | None = None) -> Choice:
     arm, bucket, reason, point = assignment
     split = bucket if point is not None else None
-    if trial is not None and route.mirror is not None:
-        trial = trial._replace(mirror=route.mirror, mirrored=live.loaded.get(route.mirror))
     entry, loaded = live.entry, live.loaded.get(arm.version)
     return Choice(entry.name, arm.version, arm.name, route.epoch, split, reason, loaded, trial, entry.tuning)
 

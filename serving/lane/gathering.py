@@ -1,13 +1,13 @@
 """The body of a request, gathered until it is whole. Nobody is given a request whose end has not come."""
 
 from serving.lane.chunked import ChunkedBody
+from serving.lane.framing import Framing
 from serving.lane.sized import SizedBody
-from serving.lane.strict import ParsedHead
 from stagedoor.errors import BodyTooLarge
 
 
 class Gathering:
-    """The body of the request that `head` begins, of at most `limit` bytes.
+    """A body that is framed so, of at most `limit` bytes.
 
     With `raw_head` the request is kept as it came, head and framing and all, for a reader of its own: it gets nothing that has
     not been checked here.
@@ -15,8 +15,8 @@ class Gathering:
 
     __slots__ = ("_limit", "_pieces", "_raw", "_reader", "_size")
 
-    def __init__(self, head: ParsedHead, limit: int, raw_head: bytes = b"") -> None:
-        self._reader = ChunkedBody() if head.has_chunked else SizedBody(head.content_length)
+    def __init__(self, framing: Framing, limit: int, raw_head: bytes = b"") -> None:
+        self._reader = ChunkedBody() if framing.has_chunked else SizedBody(framing.content_length)
         self._limit = limit
         self._raw = bool(raw_head)
         self._pieces = [raw_head]

@@ -17,8 +17,9 @@ from serving.http import Reply
 from serving.lane.asgi import Lane, head_of, prediction_at
 from serving.lane.deadline import Deadline
 from serving.lane.farewell import UNREAD_SECONDS, Farewell, close_in_time
+from serving.lane.framing import Framing, Known, framing_of
 from serving.lane.gathering import Gathering
-from serving.lane.pressure import Pressure
+from serving.lane.pressure import LEAST_REQUESTS, Pressure
 from serving.lane.strict import Limits, ParsedHead, read_head
 from serving.lane.turn import Turn
 from serving.lane.wire import wire_form
@@ -41,8 +42,8 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._loop = worker.loop
         self._lane: Lane | None = worker.asgi if isinstance(worker.asgi, Lane) else None
         self._limits: Limits = worker.limits
-        self._read_seconds = self._lane.plane.read_seconds if self._lane is not None else 0.0
-        self._max_body_bytes = self._lane.plane.max_body_bytes if self._lane is not None else 0
+        plane = self._lane.plane if self._lane is not None else None
+        self._read_seconds, self._max_body_bytes = (plane.read_seconds, plane.max_body_bytes) if plane is not None else (0.0, 0)
         self._remote = ""
         self._early = b""
         self._body: Gathering | None = None
@@ -51,6 +52,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         self._turn: Turn | None = None
         self._theirs = self._taking = self._head_begun = False
         self._minor, self._stays = 1, True
+        self._known: Known | None = None
         self._farewell: Farewell | None = None
         self._deadline = Deadline(worker.loop, self._too_late)
 
@@ -111,62 +113,60 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             if self._flow_control.write_paused:
                 self._hold(data)  # the caller does not read its answers
                 break
-            try:
-                head = read_head(data, self._limits)
-            except StagedoorError as error:
-                self._refuse(error)
-                break
-            if head is None:
-                self._wait_for_the_rest(data)
-                break
-            target = prediction_at(head.path) if head.method == b"POST" else None
-            begun = self._predict(head, target, data) if target is not None else self._pass_on(head, data)
-            if begun is None:
-                break
-            data = begun
+            known = self._known
+            data = (self._predict(known, data) if known and data.startswith(known.raw) else self._meet(data)) or b""
             if data and not self.is_idle:
                 self._hold(data)
                 break
         self._taking = False
 
-    def _wait_for_the_rest(self, data: bytes) -> None:
-        if not self._head_begun:  # a head that comes byte by byte gets no more time by it
-            self._deadline.set(self._read_seconds)
-        self._head_begun = True
-        self._early = data
-
-    def _predict(self, head: ParsedHead, target: tuple[str, str], data: bytes) -> bytes | None:
-        """Answer a prediction, or begin to; the bytes behind it, None where its body is still to come."""
-        lane = self._lane
-        assert lane is not None  # noqa: S101  data_received asks
-        if self._pressure is not None and self._pressure.refuses(self._loop.time()):
-            return self._turn_away(head, data)
+    def _meet(self, data: bytes) -> bytes | None:
+        """Begin with a request whose head is a new one; the bytes behind it, None where more have to come, or none will."""
+        try:
+            head = read_head(data, self._limits)
+        except StagedoorError as error:
+            self._refuse(error)
+            return None
+        if head is None:
+            if not self._head_begun:  # a head that comes byte by byte gets no more time by it
+                self._deadline.set(self._read_seconds)
+            self._head_begun, self._early = True, data
+            return None
+        target = prediction_at(head.path) if head.method == b"POST" else None
+        if target is None:
+            return self._pass_on(head, data)
         told = head_of(*target, head.asgi_headers, self._remote)
-        turn = self._turn = Turn(lane.plane, self._loop, self.worker.inbox, told, self._answer)
-        self._minor = head.minor_version
-        self._stays = head.connection_close == 0 or (head.connection_close < 0 and head.minor_version == 1)
-        begin, length = head.consumed, head.content_length
-        if not head.has_chunked and len(data) - begin >= length:
+        self._known = Known(data[: head.consumed], told, framing_of(head))
+        return self._predict(self._known, data)
+
+    def _predict(self, known: Known, data: bytes) -> bytes | None:
+        """Answer a prediction, or begin to; the bytes behind it, None where its body is still to come."""
+        worker, pressure = self.worker, self._pressure
+        raw, told, framing = known
+        length, has_chunked, self._minor, self._stays, _ = framing
+        begin = len(raw)
+        # With few callers there is no overload to look for.
+        if pressure is not None and len(worker.connections) > LEAST_REQUESTS and pressure.refuses(self._loop.time()):
+            return self._turn_away(framing, data, begin)
+        turn = self._turn = Turn(worker.asgi.plane, self._loop, worker.inbox, told, self._answer)
+        if not has_chunked and len(data) - begin >= length:
             end = begin + max(length, 0)
             if turn.admit():
                 turn.answer(data[begin:end])
             return data[end:]
-        self._body = Gathering(head, self._max_body_bytes)
+        self._body = Gathering(framing, self._max_body_bytes)
         if not turn.admit():
             return None
-        return self._begin_body(head, data[begin:])
+        return self._begin_body(framing, data[begin:])
 
-    def _turn_away(self, head: ParsedHead, data: bytes) -> bytes | None:
+    def _turn_away(self, framing: Framing, data: bytes, begin: int) -> bytes | None:
         """Refuse a prediction at the least cost, so that those accepted are in time."""
         assert self._lane is not None  # noqa: S101  data_received asks
-        end = head.consumed + max(head.content_length, 0)
-        self._minor = head.minor_version
-        complete = not head.has_chunked and len(data) >= end
-        self._stays = complete and head.connection_close <= 0 < head.minor_version
-        if not complete:
-            self._body = Gathering(head, 0)  # not read: the farewell will
+        end = begin + max(framing.content_length, 0)
+        if framing.has_chunked or len(data) < end:
+            self._body = Gathering(framing, 0)  # not read: the farewell will
         self._answer(self._lane.plane.turn_away())
-        return data[end:] if self._stays else None
+        return data[end:] if self._body is None else None
 
     def _pass_on(self, head: ParsedHead, data: bytes) -> bytes | None:
         """Give gunicorn a request once it is whole; the bytes behind it, None where its body is still to come."""
@@ -174,15 +174,16 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if not head.has_chunked and length <= self._max_body_bytes and len(data) - begin >= length:
             self._hand_to_gunicorn(data[: begin + length])
             return data[begin + length :]
-        self._body = Gathering(head, self._max_body_bytes, data[:begin])
-        return self._begin_body(head, data[begin:])
+        framing = framing_of(head)
+        self._body = Gathering(framing, self._max_body_bytes, data[:begin])
+        return self._begin_body(framing, data[begin:])
 
-    def _begin_body(self, head: ParsedHead, data: bytes) -> bytes | None:
+    def _begin_body(self, framing: Framing, data: bytes) -> bytes | None:
         """Expect a body; the bytes behind it, None where it goes on."""
-        if head.content_length > self._max_body_bytes:
+        if framing.content_length > self._max_body_bytes:
             self._give_up(BodyTooLarge(self._max_body_bytes))
             return None
-        if head.minor_version and (head.get_header("expect") or b"").lower() == b"100-continue":
+        if framing.expects:
             self._safe_write(_CONTINUE)
         self._deadline.set(self._read_seconds)
         return self._feed(data) if data else None
@@ -252,8 +253,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         if self._lane is None:
             super()._arm_keepalive_timer()
             return
-        self._theirs = False
-        self._head_begun = False
+        self._theirs = self._head_begun = False
         self._deadline.set(self._keepalive)
         self._take_up()
 

@@ -1,9 +1,9 @@
 """What one worker serves at one moment, and the pure step from one such moment to the next."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from serving.loading.version import Version
 from stagedoor.domain.issued import stable_alone
@@ -21,10 +21,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LiveModel:
-    """One model here. `entry` is the one in force; `loaded` has at least all arms of its route, by version."""
+    """One model here. `entry` is the one in force; `loaded` has at least all arms of its route, by version.
+
+    `worked_out` is for routing to keep what is the same for each request, for as long as this moment lasts.
+    """
 
     entry: ModelEntry
     loaded: Mapping[str, Version]
+    worked_out: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """Booleans, integers and floating point: numbers change their type only where no value changes."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +13,8 @@ from serving.values import Array, oip_datatype
 from stagedoor.errors import SchemaMismatch
 
 _SAFE_SQUARES: Final = 1e76  # a sum of squares below this holds no number that float32 cannot
+_SINGLE: Final = np.dtype(np.float32)
+_FEW: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Number:
         if not self.kinds.issuperset(map(type, values)):
             wrong = [value for value in values if type(value) not in self.kinds]
             raise SchemaMismatch(field, self.name, kinds_of(wrong))
+        if self.dtype is _SINGLE and len(values) <= _FEW:
+            packed = _packed(values)
+            if packed is not None:
+                return packed
         try:
             if self.dtype.kind == "f":
                 return _narrowed(np.array(values, np.float64), self, field)
@@ -51,17 +59,27 @@ class Number:
         return _within_range(array, self, field)
 
 
+def _packed(values: Sequence[Any]) -> Array | None:
+    """Numbers as float32, which takes half the time of going by float64; None where one is null or out of its range."""
+    try:
+        return np.frombuffer(_singles(len(values)).pack(*values), _SINGLE)
+    except (struct.error, OverflowError):
+        return None
+
+
+@lru_cache(maxsize=_FEW)
+def _singles(number: int) -> struct.Struct:
+    return struct.Struct(f"={number}f")
+
+
 _ACCEPTED_ARRAY_KINDS: Final = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
 
 
 def _narrowed(array: Array, element: Number, field: str) -> Array:
     if element.dtype.itemsize >= array.dtype.itemsize and array.dtype.kind == "f":
         return array.astype(element.dtype, copy=False)
-    if element.dtype == np.float32 and array.dtype == np.float64:
-        # The method costs half of what the function does, which takes more than one dimension.
-        squares = array.dot(array) if array.ndim == 1 else np.vdot(array, array)
-        if squares < _SAFE_SQUARES:
-            return array.astype(np.float32)
+    if element.dtype == np.float32 and array.dtype == np.float64 and float(np.vdot(array, array)) < _SAFE_SQUARES:
+        return array.astype(np.float32)
     with np.errstate(over="ignore"):
         narrow = array.astype(element.dtype)
     if np.isinf(narrow).any() and not np.array_equal(np.isinf(narrow), np.isinf(array)):

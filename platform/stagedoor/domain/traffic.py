@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, Self
 
 from stagedoor import names
@@ -173,7 +174,15 @@ class Assignment(NamedTuple):
 
 def point_of(salt: bytes, unit: bytes) -> int:
     """Hash a unit to 0 .. 2^64 - 1 with keyed BLAKE2b-64 (RFC 7693); depends on nothing else."""
-    return int.from_bytes(hashlib.blake2b(unit, digest_size=8, key=salt).digest(), "big")
+    state = _keyed(salt).copy()
+    state.update(unit)
+    return int.from_bytes(state.digest(), "big")
+
+
+@lru_cache(maxsize=4096)
+def _keyed(salt: bytes) -> "hashlib.blake2b":
+    """The hash with its key taken in, which costs as much as all the rest."""
+    return hashlib.blake2b(digest_size=8, key=salt)
 
 
 def bucket_of(salt: bytes, unit: bytes) -> int:
