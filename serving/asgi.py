@@ -14,6 +14,6 @@ _worker = build_worker()
 app = Lane(
     _worker.plane,
     cast("App", WSGIMiddleware(cast("Any", _worker.flask), workers=_worker.settings.threads)),
-    on_start=_worker.start,
+    on_start=_worker.start_in_loop,
     on_stop=_worker.stop,
 )

@@ -1,8 +1,8 @@
 """What is kept of each request: metrics and one log line, both off the request path."""
 
 import threading
-import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import IO, Any, Final
@@ -16,7 +16,7 @@ from serving.units import FirstOutcomes
 
 FLUSH_SECONDS: Final = 0.025
 SLICE: Final = 16
-"""So many records are written out in one go: a tenth of a millisecond, for which the requests of the moment are held up."""
+"""So many records an event loop writes out in one go: a tenth of a millisecond, for which its requests wait."""
 
 MAX_WAITING: Final = 100_000
 
@@ -36,6 +36,9 @@ class Recorder:
         self._stop = threading.Event()
         self._flushing = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._soon: Callable[[Callable[[], None]], object] | None = None
+        self._home = 0
+        self._planned = False
 
     def start(self) -> None:
         """Begin to flush in the background."""
@@ -49,9 +52,29 @@ class Recorder:
             self._thread.join(timeout=5)
         self.flush()
 
+    def write_in_loop(self, soon: Callable[[Callable[[], None]], object]) -> None:
+        """Have records written by the event loop of this thread, slice by slice behind its answers; `soon` is its `call_soon`.
+
+        A thread that wants the interpreter while the loop has it costs both more than the writing. It still sees to what is
+        left over when requests cease.
+        """
+        self._soon = soon
+        self._home = threading.get_ident()
+
     def add(self, record: Record) -> None:
         """Keep one record. Never blocks."""
         self._records.append(record)
+        if self._soon is not None and not self._planned and len(self._records) >= SLICE and threading.get_ident() == self._home:
+            self._planned = True
+            self._soon(self._write_slice)
+
+    def _write_slice(self) -> None:
+        self._planned = False
+        if self._flushing.acquire(blocking=False):
+            try:
+                self._write_out(min(SLICE, len(self._records)), 0)
+            finally:
+                self._flushing.release()
 
     def _run(self) -> None:
         while not self._stop.wait(FLUSH_SECONDS):
@@ -64,11 +87,14 @@ class Recorder:
             lost = max(0, waiting - MAX_WAITING)
             if lost:
                 metrics.LOST_RECORDS.inc(lost)
-            for begin in range(0, waiting, SLICE):
-                records = [self._records.popleft() for _ in range(min(SLICE, waiting - begin))]
-                count(records, self._units)
-                self._write(records[max(0, lost - begin) :])
-                time.sleep(0)  # whoever waits for the interpreter is to have it
+            self._write_out(waiting, lost)
+
+    def _write_out(self, number: int, unwritten: int) -> None:
+        """Count the oldest `number` records, and write lines of all but the first `unwritten`."""
+        records = [self._records.popleft() for _ in range(number)]
+        if records:
+            count(records, self._units)
+            self._write(records[unwritten:])
 
     def _write(self, records: list[Record]) -> None:
         if self._stream is None or not records:

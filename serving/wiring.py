@@ -1,5 +1,6 @@
 """The parts of a gateway worker, put together. Roots call it: serving.asgi and serving.wsgi, and nothing else."""
 
+import asyncio
 import sys
 import time
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ class Worker:
         deadline = time.monotonic() + FIRST_LOAD_SECONDS
         while self.pool.view.serial == 0 and self.paths.snapshot.exists() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+    def start_in_loop(self) -> None:
+        """`start`, in the thread of a running event loop, which then writes the records of what it has answered."""
+        self.start()
+        self.recorder.write_in_loop(asyncio.get_running_loop().call_soon)
 
     def stop(self) -> None:
         """End the background threads and write out the last records."""
