@@ -23,12 +23,22 @@ MAX_WAITING_ROWS: Final = 4096
 MAX_WAIT_SECONDS: Final = 5.0
 HANGS_AFTER_SECONDS: Final = 5.0
 LEAST_PATIENCE: Final = 5
-"""Whatever the bound in seconds, so many usual batches may be waited for: a slow model has its callers wait for it."""
+"""Whatever the bound in seconds, so many batches may be waited for: a slow model has its callers wait for it. The quickest
+batches are meant: under overload all of them become slow, and that shall not lengthen the queue."""
+
+SURE_BATCHES: Final = 2
+"""So many full batches may always wait: who is in one of them does not wait for long, however busy the machine is."""
+
+GATHERING_SHARE: Final = 0.2
+GATHERING_SECONDS: Final = 0.001
+"""Between two batches of a busy version, so much of a batch's time at most is left for those just answered to come again: in
+one batch with those who wait they cost hardly more than in the one after. Nobody waits so for a version that is idle."""
 
 TURN_SECONDS: Final = 0.05
 """After so long a drain gives its thread to whatever else waits for one, and queues for another."""
 
 _SMOOTHING: Final = 1 / 8
+_DRIFT: Final = 1.001
 
 
 class _Turn:
@@ -75,6 +85,7 @@ class Batcher:
         self._waiting_rows = 0
         self._turn: _Turn | None = None
         self._seconds = 0.0  # moving average of a batch's
+        self._least = 0.0  # what a batch takes where nothing else wants the cores
 
     @property
     def waiting_rows(self) -> int:
@@ -110,23 +121,25 @@ class Batcher:
         since = turn.since
         if since is not None and self._clock() - since > self._hangs_after:
             return True
-        self.check_room(rows)
+        if not self.has_room(rows):
+            raise Overloaded
         return False
 
-    def check_room(self, rows: int = 1) -> None:
-        """Raise Overloaded where `rows` more are too many, or would wait for too long; also for who has yet to read them."""
+    def has_room(self, rows: int) -> bool:
+        """Whether `rows` more are not too many, and would not wait for too long; also for who has yet to read them."""
         waiting, turn = self._waiting_rows, self._turn
         if not waiting or turn is None:
-            return
+            return True
         if waiting + rows > self._max_waiting_rows:
-            raise Overloaded
+            return False
+        if waiting + rows <= SURE_BATCHES * self._max_rows and not self._joint.one_by_one:
+            return True
         usual, since = self._seconds, turn.since
         age = 0.0 if since is None else self._clock() - since
         left = usual - age if age < usual else age
         ahead = self._waiting if self._joint.one_by_one else max(-(-waiting // self._max_rows), len(self._lines))
-        patience = max(self._max_wait, LEAST_PATIENCE * usual if usual else MAX_WAIT_SECONDS)  # 0: nothing is known of it yet
-        if left + ahead * max(usual, age) > patience:
-            raise Overloaded
+        patience = max(self._max_wait, LEAST_PATIENCE * self._least if usual else MAX_WAIT_SECONDS)  # 0: nothing is known yet
+        return left + ahead * max(usual, age) <= patience
 
     def _start(self, turn: _Turn, ticket: Ticket) -> None:
         try:
@@ -156,6 +169,8 @@ class Batcher:
             until = self._clock() + TURN_SECONDS
             while batch := self._next(turn):
                 self._serve(turn, batch)
+                if 0 < self._waiting_rows < self._max_rows:
+                    time.sleep(min(GATHERING_SHARE * self._seconds, GATHERING_SECONDS))
                 if self._clock() > until:
                     if self._is_handed_on(turn):
                         return
@@ -189,6 +204,7 @@ class Batcher:
         if self._turn is turn:  # one that seemed to hang says nothing of the others
             seconds = (self._clock() - began) * min(1.0, self._max_rows / max(rows_in(batch), 1))
             self._seconds += (seconds - self._seconds) * (_SMOOTHING if self._seconds else 1.0)
+            self._least = min(seconds, self._least * _DRIFT) if self._least else seconds
 
     def _is_handed_on(self, turn: _Turn) -> bool:
         """Whether the rest will be served by the next free thread; if none can be had, it is for this one."""

@@ -64,14 +64,13 @@ class Crew:
         self._fill(attempt, found, outputs)
         return outputs
 
-    def check_room(self, attempt: Attempt) -> None:
-        """Raise Overloaded where one more request would wait for too long, before anything is spent on reading it.
+    def has_room(self, attempt: Attempt) -> bool:
+        """Whether one more request would wait for no longer than is allowed, before anything is spent on reading it.
 
         One whose answer may be known has to be read for that to be seen.
         """
         batcher = self._batcher(attempt) if attempt.choice.tuning.cache is None else None
-        if batcher is not None:
-            batcher.check_room()
+        return batcher is None or batcher.has_room(1)
 
     def start(self, attempt: Attempt, principal: Principal, done: Done) -> TakeBack:
         """The same by another thread, which calls `done`; in this one where the answer is known. Raises Overloaded."""

@@ -17,7 +17,7 @@ from serving.crew import Crew, TakeBack
 from serving.exchange import Attempt, Exchange, Head, Shielded
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
-from serving.problems import reply_for
+from serving.problems import reply_for, turned_away
 from serving.routing import choose
 from serving.shadow import Copy, Shadow
 from serving.targets import parse_target
@@ -44,7 +44,6 @@ INLINE_ANSWER_BYTES: Final = 65_536
 GRACE_SECONDS: Final = 1.0
 """For an answer that is done when patience ends, and has yet to be put into words."""
 
-_OVERLOADED: Final = Overloaded()
 Rest = Callable[[], Reply]
 """What is left of an attempt once a thread is done with it: gives the answer, or raises what the attempt failed with."""
 
@@ -167,7 +166,8 @@ class Plane:
         """
         if exchange.packed or len(body) > INLINE_BODY_BYTES:
             return self._crew.whole(attempt, partial(self.answer, exchange, attempt, body), done)
-        self._crew.check_room(attempt)
+        if not self._crew.has_room(attempt):
+            raise Overloaded
         self.read(exchange, attempt, body)
         assert exchange.principal is not None  # noqa: S101  admit comes first
         return self._crew.start(attempt, exchange.principal, lambda answer: done(self._rest(exchange, attempt, answer)))
@@ -210,10 +210,15 @@ class Plane:
         *headers, last = reply.headers
         return Reply(reply.status, (*headers, *_named(exchange, known), last), reply.body)
 
+    def has_room(self, attempt: Attempt) -> bool:
+        """Whether the attempt is worth reading: False where it asks for no more than an answer, which would come too late."""
+        # What a trial comes to is to be counted, and another version may answer in its place.
+        return attempt.choice.trial is not None or self._crew.has_room(attempt)
+
     def turn_away(self) -> Reply:
         """The answer to a request for which there is no time; counted, but without a line of its own in the log."""
         self._books.turned_away()
-        return reply_for(_OVERLOADED, request_id_from({}))
+        return turned_away(request_id_from({}))
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 

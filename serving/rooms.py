@@ -1,20 +1,25 @@
 """Threads with a bounded queue before them. Work that finds no room is refused at once."""
 
+import contextlib
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import BoundedSemaphore
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from stagedoor.errors import Overloaded
 
 T = TypeVar("T")
+
+NICENESS: Final = 5
 
 
 class Room:
     """`threads` that work, and `queue` places to wait for one."""
 
     def __init__(self, threads: int, queue: int, name: str) -> None:
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_step_back)
         self._places = BoundedSemaphore(threads + queue)
 
     def submit(self, work: Callable[..., T], *args: object) -> "Future[T]":
@@ -32,3 +37,9 @@ class Room:
     def close(self) -> None:
         """Let running work end and take no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _step_back() -> None:
+    """Let the event loop go first where there are fewer cores than threads: it answers, refuses, and gathers the next batch."""
+    with contextlib.suppress(OSError, AttributeError):  # not every system has priorities for threads
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -89,7 +89,10 @@ class Turn:
                 self._load(attempt)
                 return
             if not plane.is_quick(self.exchange, attempt, self._body):
-                self._hand_over(attempt)
+                if plane.has_room(attempt):
+                    self._hand_over(attempt)
+                else:
+                    self._send(plane.turn_away())
                 return
             reply = plane.answer(self.exchange, attempt, self._body)
         except Exception as error:  # noqa: BLE001  a caller always gets an answer

@@ -14,6 +14,9 @@ from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
 from serving.lane.turn import Inbox
 
+WELCOMED_AT_ONCE: Final = 16
+"""Connections taken up in one turn of the loop."""
+
 DRAIN_SECONDS: Final = 1.0
 """Time that an ending worker gives its connections to ask once more and be told to close."""
 
@@ -24,6 +27,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  gunicorn's signature
         super().__init__(*args, **kwargs)
         self._heard = False
+        self._welcoming: Any = None
         self.connections: set[LaneProtocol] = set()
         cfg = self.cfg
         self.inbox: Inbox | None = None
@@ -45,12 +49,23 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
             self.pressure = Pressure(self.loop, self.asgi.plane.queue_seconds)
 
     def notify(self) -> None:
-        """The heartbeat; the first one comes when the servers have begun to listen, with asyncio's own short queue."""
+        """The heartbeat; the first one comes when the servers have begun to listen."""
         super().notify()
         if not self._heard and self.servers:
             self._heard = True
-            for listener in self.sockets:
-                listener.sock.listen(self.cfg.backlog)
+            self._welcoming = self.loop.create_task(self._welcome())
+
+    async def _welcome(self) -> None:
+        """Take up many callers at once: asyncio's own queue is short, and libuv takes one of it in each turn of the loop.
+
+        Each further server on the same socket takes one more.
+        """
+        context = self._get_ssl_context()
+        for listener in self.sockets:
+            for _ in range(WELCOMED_AT_ONCE - 1):
+                again = listener.sock.dup()
+                self.servers.append(await self.loop.create_server(lambda: LaneProtocol(self), sock=again, ssl=context))
+            listener.sock.listen(self.cfg.backlog)
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: answers say `Connection: close` from now on; who stays silent is let go a moment later."""

@@ -5,7 +5,7 @@ import inspect
 import orjson
 import pytest
 
-from serving.problems import reply_for
+from serving.problems import reply_for, turned_away
 from stagedoor import errors, problems
 from stagedoor.problems import BY_CODE, INTERNAL, PROBLEMS, code_of
 
@@ -140,3 +140,7 @@ def test_a_class_added_below_a_leaf_is_told_as_that_leaf() -> None:
 
     assert code_of(Peculiar("It is peculiar.")) == "load_failed"
     assert inspect.getmodule(Peculiar) is not errors
+
+
+def test_who_is_turned_away_is_told_the_same_at_less_cost() -> None:
+    assert turned_away("a" * 32) == reply_for(errors.Overloaded(), "a" * 32)
