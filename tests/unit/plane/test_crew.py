@@ -143,9 +143,9 @@ def test_what_a_caller_who_hung_up_in_the_queue_had_asked_for_is_counted(patient
             await second
         gate.opened.set()
         assert (await first)[0].status == 200
+        assert await asyncio.to_thread(until, lambda: patient.outcomes() == {"ok": 2})
 
     asyncio.run(hang_up())
-    assert until(lambda: patient.outcomes() == {"ok": 2})
     assert patient.assigned() == 2
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from serving.exchange import Head
 from serving.lane.asgi import Lane
+from serving.lane.turn import Inbox
 from stagedoor import names
 
 from .conftest import (
@@ -177,10 +178,10 @@ def test_what_a_caller_who_hung_up_had_asked_for_is_counted(stage: Stage, hang: 
         with pytest.raises(asyncio.CancelledError):
             await asking
         hang.let_go.set()
+        assert await asyncio.to_thread(until, lambda: stage.outcomes(version="2", epoch="7") == wanted)
 
-    asyncio.run(hang_up())
     wanted = {"ok": 1.0} if behaviour is twice else {"model_error": 1.0}
-    assert until(lambda: stage.outcomes(version="2", epoch="7") == wanted)
+    asyncio.run(hang_up())
     assert stage.assigned(version="2", epoch="7") == 1
 
 
@@ -189,3 +190,12 @@ def test_a_request_whose_turn_never_came_is_nobodys_timeout(stage: Stage, hang: 
     replies = asyncio.run(_at_once(stage, stage.settings.threads + 2))
     assert sorted(reply.status for reply in replies) == [503, 503, 504, 504]
     assert stage.outcomes(version="2", epoch="7") == {"timeout": 2, "overload": 2}
+
+
+def test_what_ends_after_its_loop_is_counted_where_it_ends(stage: Stage) -> None:
+    loop = asyncio.new_event_loop()
+    inbox = Inbox(loop)
+    loop.close()
+    done: list[str] = []
+    inbox.put(lambda: done.append("counted"))
+    assert done == ["counted"]
