@@ -104,10 +104,14 @@ def _expect_degraded(site: Any, until: Any, error: str) -> None:
     health = site.get("/health")
     assert health.status_code == 200
     assert any(re.search(r"last read \d+ seconds ago; the last snapshot is served", why) for why in health.json()["reasons"])
-    shown = " ".join(site.command().split())
-    assert "degraded" in shown
-    assert re.search(r"registry read [\d.]+ s ago", shown)
-    assert re.search(rf"MLflow: .*({error})", shown)
+
+    def shown() -> str:
+        return " ".join(site.command().split())
+
+    assert "degraded" in shown()
+    assert re.search(r"registry read [\d.]+ s ago", shown())
+    # On a busy machine one of the reads may fail in another way than the rest.
+    until(lambda: re.search(rf"MLflow: .*({error})", shown()), 15, f"the command shows {error!r}")
 
 
 def _expect_healing(site: Any, until: Any, model: str, live: str, next_one: str) -> None:

@@ -97,7 +97,7 @@ def page(*models: Any, **more: Any) -> bytes:
     return json.dumps({"registered_models": models, **more}).encode()
 
 
-def registry_at(url: str, timeout: float = 0.5) -> MLflowRegistry:
+def registry_at(url: str, timeout: float = 2.0) -> MLflowRegistry:
     return MLflowRegistry(url, timeout=timeout)
 
 

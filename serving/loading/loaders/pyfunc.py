@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from serving.loading.loaders.answers import to_outputs
 from serving.loading.loaders.estimators import accept_matrix, fits
 from serving.loading.loaders.frames import Frames
@@ -60,6 +62,7 @@ class PyfuncPredictor:
         return to_outputs(self._call(self._data(inputs), dict(params) if params else None))
 
     def _data(self, inputs: Inputs) -> Any:  # noqa: ANN401  pandas or numpy
+        inputs = writable(inputs)
         arrays = inputs.arrays
         if inputs.kind == "tensors":
             return arrays[UNNAMED] if len(arrays) == 1 and UNNAMED in arrays else dict(arrays)
@@ -68,6 +71,17 @@ class PyfuncPredictor:
         if self._typed:
             return _records(inputs)
         return self._frames.build(inputs)
+
+
+def writable(inputs: Inputs) -> Inputs:
+    """The inputs with a copy of each array that is a view of a request's body: the model's code may write to its data."""
+    arrays = inputs.arrays
+    if isinstance(arrays, Block):
+        block = arrays if arrays.matrix.flags.writeable else Block(arrays.matrix.copy(), arrays.positions)
+        return inputs if block is arrays else inputs._replace(arrays=block)
+    if all(array.flags.writeable for array in arrays.values()):
+        return inputs
+    return inputs._replace(arrays={name: np.require(array, requirements="W") for name, array in arrays.items()})
 
 
 def load_pyfunc(mlmodel: MLModel, options: LoadOptions) -> PyfuncPredictor:

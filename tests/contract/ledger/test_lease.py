@@ -258,14 +258,15 @@ def test_a_session_that_stops_answering_is_given_up_in_time(
 def test_a_transaction_that_gets_no_answer_is_given_up_in_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from registry_hooks.ledger import database
 
-    monkeypatch.setattr(database, "WORK_SECONDS", 0.5)
     ledger = open_ledger(url)
+    monkeypatch.setattr(database, "WORK_SECONDS", 0.5)
     with sa.create_engine(url, poolclass=sa.NullPool).connect() as other:
         other.exec_driver_sql("SELECT seq FROM stagedoor_ledger_head FOR UPDATE")
         begun = time.monotonic()
         with pytest.raises(LedgerUnavailable):
             ledger.append(draft(1), 0)
         assert time.monotonic() - begun < 0.9 * database.LOCK_SECONDS  # the server would wait longer
+    monkeypatch.undo()
     assert ledger.append(draft(1), 0).seq == 1
 
 
