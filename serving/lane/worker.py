@@ -14,8 +14,8 @@ from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
 from serving.lane.turn import Inbox
 
-WELCOMED_AT_ONCE: Final = 16
-"""Connections taken up in one turn of the loop."""
+WELCOMED_AT_ONCE: Final = 2
+"""Connections taken up in one turn of the loop. With many more, the worker that wakes first would take all of a few callers."""
 
 DRAIN_SECONDS: Final = 1.0
 """Time that an ending worker gives its connections to ask once more and be told to close."""
