@@ -1,6 +1,7 @@
 """Problems: every error has its row, and nothing that is not ours shows."""
 
 import inspect
+import re
 
 import orjson
 import pytest
@@ -10,9 +11,17 @@ from stagedoor import errors, problems
 from stagedoor.problems import BY_CODE, INTERNAL, PROBLEMS, code_of
 
 
+def ours(kind: type[Exception]) -> bool:
+    return kind.__module__.startswith((f"{errors.__name__}.", f"{problems.__name__}."))
+
+
+def descendants(kind: type[Exception]) -> set[type[Exception]]:
+    children = set(filter(ours, kind.__subclasses__()))
+    return children.union(*map(descendants, children))
+
+
 def leaves(kind: type[Exception]) -> set[type[Exception]]:
-    children = {c for c in kind.__subclasses__() if c.__module__ in {errors.__name__, problems.__name__}}
-    return set().union(*map(leaves, children)) if children else {kind}
+    return {c for c in descendants(kind) if not descendants(c)}
 
 
 # One of each leaf, as the code raises it.
@@ -74,6 +83,13 @@ def test_every_leaf_of_the_error_tree_has_a_row_of_its_own() -> None:
 
 def test_the_examples_cover_every_leaf() -> None:
     assert {type(example) for example, _, _ in EXAMPLES} == leaves(errors.StagedoorError)
+
+
+def test_the_tree_is_drawn_as_it_is_and_all_of_it_can_be_imported_from_one_place() -> None:
+    rows = re.findall(r"── (\w+)", errors.__doc__ or "")
+    tree = {c.__name__ for c in descendants(errors.StagedoorError) if c.__module__.startswith(errors.__name__)}
+    assert sorted(rows) == sorted(tree)
+    assert {*rows, "StagedoorError"} == set(errors.__all__)
 
 
 def test_codes_are_unique_and_their_statuses_are_errors() -> None:

@@ -1,57 +1,12 @@
-"""Every error as an RFC 9457 problem: one table from leaf class to code, status and title.
-
-The `type` of a problem is `/problems/<code>`, a page of the gateway that says what to do. Both planes answer from this table.
-"""
+"""The one table from leaf class to code, status, title and advice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-import orjson
-
-from stagedoor import errors, names
-
-MEDIA_TYPE: Final = "application/problem+json"
-TYPE_PREFIX: Final = "/problems/"
-REALM: Final = 'Bearer realm="stagedoor"'
-
-
-class Told(NamedTuple):
-    """An error as an HTTP answer: status, headers and body."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-class RouteNotFound(errors.Rejected):
-    """No path of this gateway."""
-
-    def __str__(self) -> str:
-        return "There is nothing at this path. /docs lists the paths of this gateway."
-
-
-class MethodNotAllowed(errors.Rejected):
-    """The path exists and does not take this method; `allowed` are those it takes."""
-
-    def __init__(self, allowed: tuple[str, ...]) -> None:
-        super().__init__(allowed)
-        self.allowed = allowed
-
-    def __str__(self) -> str:
-        return f"This path takes {', '.join(self.allowed)} only."
-
-
-class MalformedRequest(errors.Rejected):
-    """Not a request that HTTP allows, for a reason that no other leaf names; `why` is a sentence that quotes nothing of it."""
-
-    def __init__(self, why: str = "The request is malformed. Compare it with the examples at /docs.") -> None:
-        super().__init__(why)
-        self.why = why
-
-    def __str__(self) -> str:
-        return self.why
+from stagedoor import errors
+from stagedoor.problems.leaves import MalformedRequest, MethodNotAllowed, RouteNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,9 +226,6 @@ PROBLEMS: Final[Mapping[type[Exception], Problem]] = MappingProxyType(
 
 BY_CODE: Final[Mapping[str, Problem]] = MappingProxyType({p.code: p for p in (*PROBLEMS.values(), INTERNAL)})
 
-_MEMBERS: Final = ("field", "expected", "limit", "unit", "accepted", "roles", "allowed", "retry_after")
-"""Attributes of errors that a problem shows as extension members. All are ours, never the caller's data."""
-
 
 def problem_of(error: BaseException) -> Problem:
     """The row of `error`: of its class or the nearest base that has one; INTERNAL for anything that is not ours."""
@@ -287,44 +239,3 @@ def problem_of(error: BaseException) -> Problem:
 def code_of(error: BaseException) -> str:
     """The stable code of `error`; `internal_error` for anything that is not ours."""
     return problem_of(error).code
-
-
-def tell(error: BaseException, request_id: str, *, open_inference: bool = False) -> Told:
-    """The answer that tells `error`. Never raises, and shows nothing of an exception that is not ours.
-
-    With `open_inference` the body also has the string member `error` that the Open Inference Protocol asks for.
-    """
-    row = problem_of(error)
-    detail = str(error) if row is not INTERNAL else "Something went wrong here. The request id leads to the cause in the log."
-    body: dict[str, Any] = {
-        "type": TYPE_PREFIX + row.code,
-        "title": row.title,
-        "status": row.status,
-        "detail": detail,
-        "code": row.code,
-        "request_id": request_id,
-    }
-    if row is not INTERNAL:
-        body |= {name: getattr(error, name) for name in _MEMBERS if hasattr(error, name)}
-    if open_inference:
-        body["error"] = detail
-    return Told(row.status, _headers(error, row, request_id), orjson.dumps(body))
-
-
-def _headers(error: BaseException, row: Problem, request_id: str) -> tuple[tuple[str, str], ...]:
-    headers = [
-        ("Content-Type", MEDIA_TYPE),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
-    if row.status == 401:  # noqa: PLR2004  RFC 9110 demands the challenge
-        headers.append(("WWW-Authenticate", f'{REALM}, error="invalid_token"'))
-    if row.status == 403:  # noqa: PLR2004  RFC 6750, 3.1
-        headers.append(("WWW-Authenticate", f'{REALM}, error="insufficient_scope"'))
-    if hasattr(error, "retry_after"):
-        headers.append(("Retry-After", str(error.retry_after)))
-    if isinstance(error, MethodNotAllowed):
-        headers.append(("Allow", ", ".join(error.allowed)))
-    if isinstance(error, errors.UnsupportedEncoding):
-        headers.append(("Accept-Encoding", ", ".join(error.accepted)))  # RFC 9110, 15.5.16
-    return (*headers, (names.HEADER_REQUEST_ID, request_id))
