@@ -19,7 +19,7 @@ from stagedoor.auth import issue_token
 from stagedoor.settings import Settings
 from tests.postgres import Cluster
 
-from .worlds import RealMLflow, Twin, World
+from .worlds import GUARDED, RealMLflow, Twin, World
 
 
 def _free_port() -> int:
@@ -73,7 +73,7 @@ def guarded_mlflow(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) 
         yield url, token
 
 
-@pytest.fixture(params=["twin", "mlflow", "guarded mlflow on PostgreSQL"])
+@pytest.fixture(params=["mlflow", *GUARDED])
 def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     if request.param == "twin":
         yield Twin(page_size=2)

@@ -11,11 +11,13 @@ from stagedoor.domain.intent import author_of
 from stagedoor.errors import RegistryConflict, RegistryNotFound
 from stagedoor.registry.port import ANY
 
-from .worlds import World
+from .worlds import GUARDED, World
 
 pytestmark = pytest.mark.slow
 
 Folder = Callable[[Mapping[str, bytes]], Path]
+
+in_guarded_worlds = pytest.mark.parametrize("world", GUARDED, indirect=True)
 
 
 @pytest.fixture
@@ -102,9 +104,8 @@ def test_a_run_tells_the_last_value_of_each_metric(world: World) -> None:
         world.registry.run_metrics("0" * 32)
 
 
+@in_guarded_worlds
 def test_of_many_moves_at_once_from_one_place_the_guard_lets_one_through(world: World, model: str) -> None:
-    if not world.guarded:
-        pytest.skip("an open MLflow server checks nothing")
     world.set_alias(model, "champion", "1")
     for attempt in range(5):
         start, before = threading.Barrier(4), world.registry.model(model).aliases["champion"]
@@ -133,9 +134,8 @@ def test_of_many_moves_at_once_from_one_place_the_guard_lets_one_through(world: 
         assert author.subject == f"mover-{winner}"
 
 
+@in_guarded_worlds
 def test_the_guard_writes_down_who_asked(world: World, model: str) -> None:
-    if not world.guarded:
-        pytest.skip("an open MLflow server knows nobody")
     world.registry.move_alias(model, "champion", "1", expected=None, who="zo\u00eb & co")
     world.registry.move_stage(model, "2", "Production", who="bob")
     found = world.registry.model(model)

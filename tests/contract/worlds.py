@@ -9,6 +9,9 @@ from stagedoor.registry.memory import MemoryRegistry
 from stagedoor.registry.mlflow_registry import MLflowRegistry
 from stagedoor.registry.port import Registry, RegistryWriter
 
+GUARDED = ("twin", "guarded mlflow on PostgreSQL")
+"""The worlds that check who moves what and from where; an open MLflow server does neither."""
+
 
 class Both(Registry, RegistryWriter, Protocol):
     """Reads and writes."""
@@ -16,7 +19,6 @@ class Both(Registry, RegistryWriter, Protocol):
 
 class World(Protocol):
     registry: Both
-    guarded: bool
 
     def register(self, name: str, source: Path) -> str: ...
     def run_with(self, metrics: dict[str, float]) -> str: ...
@@ -29,8 +31,6 @@ class World(Protocol):
 
 
 class Twin(MemoryRegistry):
-    guarded = True
-
     @property
     def registry(self) -> Both:
         return self
@@ -47,7 +47,6 @@ class RealMLflow:
     def __init__(self, url: str, token: str | None) -> None:
         from mlflow import MlflowClient
 
-        self.guarded = token is not None
         self.registry: Both = MLflowRegistry(url, timeout=30, page_size=2, token=lambda: token)
         self._client = MlflowClient(url)
 

@@ -1,7 +1,7 @@
 """A real gateway on real sockets, without MLflow: model files in the store, a snapshot beside them, gunicorn in front.
 
-Every test here runs three times: against the lane's own worker, against gunicorn's stock `asgi` worker, and against Flask
-alone under `gthread`.
+Tests run three times: against the lane's own worker, against gunicorn's stock `asgi` worker, and against Flask alone under
+`gthread`. What the lane's worker alone promises is `of_the_lane`.
 """
 
 import contextlib
@@ -211,11 +211,15 @@ def _dechunked(connection: socket.socket, data: bytes) -> bytes:
         data = data[start + size + 2 :]
 
 
-@pytest.fixture(scope="session", params=sorted(SERVERS))
+@pytest.fixture(scope="session", params=SERVERS)
 def gateway(request: pytest.FixtureRequest, house: StatePaths, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The gateway under test."""
     with started(request.param, house, tmp_path_factory.mktemp(request.param)) as running:
         yield running
+
+
+of_the_lane = pytest.mark.parametrize("gateway", ["lane"], indirect=True, scope="session")
+"""Runs a test against the lane's own worker alone, in the process that serves the others."""
 
 
 @contextlib.contextmanager

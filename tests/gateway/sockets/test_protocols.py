@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import COLUMNS, Gateway, read_answer
+from .conftest import COLUMNS, Gateway, of_the_lane, read_answer
 
 pytestmark = pytest.mark.slow
 
@@ -163,9 +163,8 @@ def test_the_log_has_one_line_for_each_prediction(gateway: Gateway) -> None:
     assert {k: line[k] for k in expected} == expected
 
 
+@of_the_lane  # gunicorn's own workers close a connection without saying so first
 def test_a_reload_under_load_drops_no_request(gateway: Gateway) -> None:
-    if gateway.kind != "lane":
-        pytest.skip("gunicorn's own workers close a connection without saying so first")
     data = json.dumps(SPLIT).encode()
     request = (
         f"POST /models/cancer/invocations HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {gateway.token()}\r\n"
@@ -210,10 +209,9 @@ def test_a_reload_under_load_drops_no_request(gateway: Gateway) -> None:
     assert set(results) == {200}
 
 
+@of_the_lane  # gunicorn's own workers lose or hold up what comes early
 @pytest.mark.parametrize("pieces", [1, 3, 40])
 def test_pipelined_requests_are_answered_in_order(gateway: Gateway, pieces: int) -> None:
-    if gateway.kind != "lane":
-        pytest.skip("gunicorn's own workers lose or hold up what comes early")
     token = gateway.token()
     raw = b""
     for number in range(6):
@@ -236,9 +234,8 @@ def test_pipelined_requests_are_answered_in_order(gateway: Gateway, pieces: int)
     assert order == [f"{kind}{number}".encode() for number in range(6) for kind in "nl"]
 
 
+@of_the_lane  # gunicorn's own workers have other rules for connections without a request
 def test_a_connection_that_says_nothing_is_closed(gateway: Gateway) -> None:
-    if gateway.kind != "lane":
-        pytest.skip("gunicorn's own workers have other rules for connections without a request")
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as connection:
         started = time.monotonic()
         assert connection.recv(1) == b""
