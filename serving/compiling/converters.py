@@ -11,6 +11,7 @@ from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64T
 
 from serving.compiling.forest import DOMAIN
 from serving.compiling.grown import GROWN, Forest, class_name
+from serving.compiling.subject import Unsuited
 
 DECLARED: Final = 3
 """The version of the operators' domain that skl2onnx writes. Its graphs are raised to that of our trees when they are done."""
@@ -99,11 +100,14 @@ def _imputer_shapes(operator: Any) -> None:  # noqa: ANN401  the same
 
 
 def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401  the same
-    """SimpleImputer over numbers; the stock converter's operator knows no double precision."""
+    """SimpleImputer over numbers; the stock converter's operator knows no double precision. Raises Unsuited for any other."""
     model = operator.raw_operator
     statistics = np.asarray(model.statistics_)
     if model.add_indicator or statistics.dtype.kind != "f" or not _is_nan(model.missing_values) or np.isnan(statistics).any():
-        raise NotImplementedError("SimpleImputer other than of NaN by numbers")
+        raise Unsuited(
+            "Its SimpleImputer does more than fill NaN with numbers; fill other values, texts and empty columns, and add "
+            "indicators, before the model. It is served as it is."
+        )
     graph = _Graph(scope, container)
     columns = [graph.cast(column.full_name, TensorProto.DOUBLE) for column in operator.inputs]
     data = columns[0] if len(columns) == 1 else graph.add("Concat", columns, axis=1)

@@ -1,6 +1,7 @@
 """Graphs that are nearly right are told from graphs that are right."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,26 @@ def test_a_graph_that_fails_on_a_given_request_is_found_out(monkeypatch: pytest.
 def test_the_reason_says_what_to_do(promote: Promote, changes: dict[str, Any], said: str) -> None:
     promoted = promote(linear(table()), table(), **changes)
     assert (promoted.made, promoted.said.startswith(said)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [{"add_indicator": True}, {"missing_values": -1.0}, {"keep_empty_features": False}],
+    ids=lambda given: next(iter(given)),
+)
+def test_an_imputer_that_does_more_than_fill_nan_says_what_to_do(promote: Promote, beyond: dict[str, Any]) -> None:
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    data = table()
+    if "keep_empty_features" in beyond:
+        data["weight"] = np.nan
+    else:
+        data.loc[::9, "age"] = beyond.get("missing_values", np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a column that is empty
+        model = make_pipeline(SimpleImputer(**beyond), LogisticRegression()).fit(data, labels(table(), [0, 1]))
+        promoted = promote(model, data)
+    assert (promoted.made, promoted.said.partition(";")[0]) == (False, "Its SimpleImputer does more than fill NaN with numbers")
+    assert promoted.said.endswith("It is served as it is.")
