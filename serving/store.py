@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from stagedoor.digest import digest_of
-from stagedoor.errors import MissingArtifact, TamperedArtifact
+from stagedoor.errors import ArtifactError, MissingArtifact, TamperedArtifact
+from stagedoor.telemetry import get_logger
 
 _INCOMING: Final = ".incoming-"
 _ABANDONED_AFTER: Final = 60.0
@@ -45,6 +46,7 @@ class Store:
     def __init__(self, root: Path, budget_bytes: int) -> None:
         self.root = root
         self._budget = budget_bytes
+        self._log = get_logger()
         root.mkdir(parents=True, exist_ok=True)
 
     def ingest(self, fetch: Callable[[Path], None]) -> str:
@@ -69,6 +71,18 @@ class Store:
     def has(self, digest: str) -> bool:
         """Whether the files are here; `verify` says whether they are whole."""
         return bool(digest) and folder_of(self.root, digest).is_dir()
+
+    def check(self, digest: str) -> bool:
+        """Whether the files are here and whole, every byte of them read. What is damaged is thrown away, to be had anew."""
+        if not digest:
+            return False
+        try:
+            verify(folder_of(self.root, digest), digest)
+        except (ArtifactError, OSError) as error:
+            self._log.warning("stored_files_damaged", digest=digest, why=str(error))
+            self.discard(digest)
+            return False
+        return True
 
     def discard(self, digest: str) -> None:
         """Throw files away, because they are damaged."""

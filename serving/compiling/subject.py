@@ -1,14 +1,12 @@
 """What is to be converted: the library's own model, what it is fed, and which of its answers counts."""
 
-import importlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from serving.compiling.grown import class_name
 from serving.loading.loaders import LoadOptions
-from serving.loading.loaders.pickles import needs_skops
+from serving.loading.loaders.pyfunc import open_pyfunc
 from serving.loading.mlmodel import MLModel
 from serving.loading.version import Version, load_version
 from serving.values import UNNAMED
@@ -17,7 +15,6 @@ FLAVORS: Final = ("sklearn", "xgboost", "lightgbm")
 NUMBERS: Final = frozenset({"boolean", "integer", "long", "float", "double"})
 TEXT: Final = "string"
 _TENSOR_KINDS: Final = {"float32": "float", "float64": "double", "int32": "integer", "int64": "long"}
-_PICKLES: Final = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
 _ANSWERS: Final = {"predict": 0, "predict_proba": 1}
 
 
@@ -58,7 +55,8 @@ def read_subject(mlmodel: MLModel, options: LoadOptions) -> Subject:
         raise Unsuited("Its signature has params, which a graph cannot follow; log it without them.")
     columns, tensor = _columns(mlmodel.inputs)
     version = load_version(mlmodel.folder, "", "", "", options)
-    raw = _raw(mlmodel, options)
+    # Loaded once more: converters write to the model they are given, and what its graph is compared with must not change.
+    raw = open_pyfunc(mlmodel, options).get_raw_model()
     if "sklearn" not in class_name(raw) and not hasattr(raw, "get_params"):
         raise Unsuited("It is a bare Booster; log the library's scikit-learn estimator, such as XGBClassifier.")
     selects = any(class_name(part) == _SELECTOR for part in _steps(raw))
@@ -90,17 +88,3 @@ def _columns(inputs: list[dict[str, Any]] | None) -> tuple[dict[str, str], bool]
 
 def _steps(raw: Any) -> list[Any]:  # noqa: ANN401  a fitted estimator
     return [raw, *(step for _, step in getattr(raw, "steps", ()))]
-
-
-def _raw(mlmodel: MLModel, options: LoadOptions) -> Any:  # noqa: ANN401  the same
-    """The library's model. What may be unpickled was decided when the version was loaded by `load_version`."""
-    before = os.environ.get(_PICKLES)
-    os.environ[_PICKLES] = "true" if options.allow_pickle or needs_skops(mlmodel) else "false"
-    try:
-        model = importlib.import_module("mlflow.pyfunc").load_model(str(mlmodel.folder.resolve()), suppress_warnings=True)
-    finally:
-        if before is None:
-            del os.environ[_PICKLES]
-        else:
-            os.environ[_PICKLES] = before
-    return model.get_raw_model()

@@ -85,14 +85,22 @@ def writable(inputs: Inputs) -> Inputs:
 
 
 def load_pyfunc(mlmodel: MLModel, options: LoadOptions) -> PyfuncPredictor:
-    """Load with MLflow. Raises UnsafeArtifact for pickles unless they are allowed, else whatever loading raises."""
+    """Load with MLflow. Raises as `open_pyfunc`."""
+    model = open_pyfunc(mlmodel, options)
+    call, typed = _entry(model)
+    return PyfuncPredictor(call, typed=typed, matrix=_takes_matrix(model, mlmodel))
+
+
+def open_pyfunc(mlmodel: MLModel, options: LoadOptions) -> Any:  # noqa: ANN401  a PyFuncModel
+    """A new `mlflow.pyfunc.PyFuncModel` of these files, with the model's own code to itself.
+
+    Raises UnsafeArtifact for pickles unless they are allowed, else whatever loading raises.
+    """
     if not options.allow_pickle:
         refuse_pickles(mlmodel)
     folder = mlmodel.folder.resolve()  # modules know their files by absolute path
     with _loading, _pickle_switch(on=options.allow_pickle or needs_skops(mlmodel)), _own_code(folder):
-        model = _mlflow_pyfunc().load_model(str(folder), suppress_warnings=True)
-        call, typed = _entry(model)
-    return PyfuncPredictor(call, typed=typed, matrix=_takes_matrix(model, mlmodel))
+        return _mlflow_pyfunc().load_model(str(folder), suppress_warnings=True)
 
 
 def _entry(model: Any) -> tuple[Call, bool]:  # noqa: ANN401  a PyFuncModel
