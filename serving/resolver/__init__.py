@@ -4,5 +4,6 @@
                             |                    ^
                             +--wanted--> preparing (fetch, verify, probe)
 
-The loop (`Resolver.tick`) never blocks: registry reads and preparations run in threads, and it collects their results.
+The loop (`Resolver.tick`) never blocks: registry reads, preparations and compilations run in threads, and it collects their
+results. A version is published as soon as it is ready as it is, and again when its compiled form is there.
 """

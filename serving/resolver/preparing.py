@@ -7,7 +7,7 @@ from typing import Protocol
 
 from serving.resolver.index import Finding, Index
 from serving.resolver.schedule import NOT_FOUND, Outcome
-from serving.store import Store, folder_of, verify
+from serving.store import Store, folder_of
 from stagedoor import names
 from stagedoor.domain.intent import ModelVersion
 from stagedoor.domain.snapshot import VersionEntry
@@ -31,8 +31,11 @@ class Report(Protocol):
 Probe = Callable[[Path], Report]
 """Loads and warms the version in a folder, outside this process. Raises ArtifactError."""
 
-Compile = Callable[[ModelVersion, Finding], Finding]
-"""Adds to a finding what is known of the version's compiled form. Raises RegistryError and OSError."""
+Form = Callable[[ModelVersion, Finding], tuple[str, bool]]
+"""The digest of the compiled form to serve in a version's place, "" for none, and whether one is still to be made.
+
+Raises RegistryError.
+"""
 
 
 class Preparer:
@@ -45,14 +48,14 @@ class Preparer:
         index: Index,
         probe: Probe,
         memory_budget_bytes: int,
-        compiled: Compile | None = None,
+        form: Form = lambda _version, _finding: ("", False),
     ) -> None:
         self._registry = registry
         self._store = store
         self._index = index
         self._probe = probe
         self._memory_budget = memory_budget_bytes
-        self._compiled = compiled
+        self._form = form
         self._log = get_logger()
 
     def prepare(self, name: str, version: str, had: VersionEntry) -> Outcome:
@@ -61,9 +64,9 @@ class Preparer:
         A failure of the version itself refuses it. One of the registry or the disk leaves what is ready as it is, and
         anything else pending.
         """
-        whole = had.state == "ready" and self._check(had.digest)
+        whole = had.state == "ready" and self._store.check(had.digest)
         try:
-            return Outcome(self._ready(self._registry.version(name, version), had.digest if whole else None))
+            return self._ready(self._registry.version(name, version), had.digest if whole else None)
         except RegistryNotFound:
             return Outcome(VersionEntry(version, "refused", code=NOT_FOUND, reason="The registry has no such version."))
         except ArtifactError as error:
@@ -75,21 +78,12 @@ class Preparer:
             held_up = VersionEntry(version, "pending", code="storage_failed", reason="The state folder cannot be written.")
         return Outcome(had if whole else held_up, settled=False)
 
-    def _check(self, digest: str) -> bool:
-        try:
-            verify(folder_of(self._store.root, digest), digest)
-        except (ArtifactError, OSError) as error:
-            self._log.warning("stored_files_damaged", digest=digest, why=str(error))
-            self._store.discard(digest)
-            return False
-        return True
-
-    def _ready(self, version: ModelVersion, checked: str | None) -> VersionEntry:
+    def _ready(self, version: ModelVersion, checked: str | None) -> Outcome:
         if not version.complete:
             reason = "MLflow has not finished its registration."
-            return VersionEntry(version.version, "pending", code="version_not_ready", reason=reason)
+            return Outcome(VersionEntry(version.version, "pending", code="version_not_ready", reason=reason))
         finding = self._index.get(version)
-        if finding is None or (finding.digest != checked and not self._check(finding.digest)):
+        if finding is None or (finding.digest != checked and not self._store.check(finding.digest)):
             finding = self._fetch(version)
         recorded = version.tags.get(names.TAG_SHA256)
         if recorded not in {None, finding.digest}:
@@ -101,17 +95,9 @@ class Preparer:
             raise OverBudget("The version needs more memory than one worker may spend (STAGEDOOR_MEMORY_BUDGET_MIB).")
         if recorded is None:
             self._record(version, finding.digest)
-        compiled = self._form(version, finding)
-        return VersionEntry(version.version, "ready", finding.digest, finding.flavor, finding.memory_bytes, compiled=compiled)
-
-    def _form(self, version: ModelVersion, finding: Finding) -> str:
-        """The digest of the compiled form to serve in its place, "" for none; what was found out is kept."""
-        if self._compiled is None:
-            return ""
-        found = self._compiled(version, finding)
-        if found != finding and found.said:
-            self._index.put(version, found)
-        return found.compiled
+        compiled, more = self._form(version, finding)
+        ready = VersionEntry(version.version, "ready", finding.digest, finding.flavor, finding.memory_bytes, compiled=compiled)
+        return Outcome(ready, more=more)
 
     def _fetch(self, version: ModelVersion) -> Finding:
         digest = self._store.ingest(lambda into: self._registry.fetch(version, into))

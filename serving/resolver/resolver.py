@@ -2,20 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from serving.resolver.demands import DemandFolder
 from serving.resolver.following import Here, as_last_known, entry_of, is_another, served_models
 from serving.resolver.journal import Journal
 from serving.resolver.polling import Polling
+from serving.resolver.progress import Job, Means, Progress
 from serving.resolver.publishing import Publisher
-from serving.resolver.schedule import Key, Known, Outcome, live_demands
+from serving.resolver.schedule import Key, Stage, live_demands
 from serving.snapshot_file import Heartbeat
 from stagedoor import names
 from stagedoor.domain.follow import ALIASES, Follower
-from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
+from stagedoor.domain.snapshot import ModelEntry, Snapshot
 from stagedoor.errors import RegistryError, RegistryUnavailable
 from stagedoor.registry.reading import Reading
 from stagedoor.registry.sweep import Sweep
@@ -29,24 +30,30 @@ class Read(Protocol):
         """See read_registry."""
 
 
-Prepare = Callable[[str, str, VersionEntry], Outcome]
-"""Gets one version ready; see Preparer.prepare."""
 Evict = Callable[[frozenset[str]], frozenset[str]]
 """Makes room in the store, keeping the digests given; returns those that went."""
-
-_NEVER: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the loop has done in threads, and `how` it follows. `reader` runs one job at a time, `workers` several."""
+    """What the loop has done in threads, and `how` it follows. `reader` runs one job at a time, `workers` several.
+
+    `compiling` is for what `prepare` says there is more to do about.
+    """
 
     read: Read
-    prepare: Prepare
+    prepare: Job
     evict: Evict
     reader: Executor
     workers: Executor
     how: Follower = ALIASES
+    compiling: Means | None = None
+
+    @property
+    def stages(self) -> Mapping[Stage, Means]:
+        """What is done about a version, stage by stage."""
+        prepare = Means(self.prepare, self.workers)
+        return {"prepare": prepare, "compile": self.compiling or prepare}
 
 
 class Resolver:
@@ -64,7 +71,6 @@ class Resolver:
         self._publisher = publisher
         self._folder = demands
         self._polling = Polling(poll_seconds)
-        self._chance = chance
         self._log = get_logger()
         self._journal = Journal()
         self._intent = {name: as_last_known(entry) for name, entry in publisher.snapshot.models.items()}
@@ -75,16 +81,14 @@ class Resolver:
         self._reading: Future[Reading] | None = None
         self._sweep = Sweep()
         self._served = served_models(publisher.snapshot)
-        self._jobs: dict[Key, Future[Outcome]] = {}
-        self._next_try = float("-inf")
-        self._fetched = False
         self._understood = False
-        self._known = {
-            (entry.name, version): Known(found)
+        ready = {
+            (entry.name, version): found
             for entry in publisher.snapshot.models.values()
             for version, found in entry.versions.items()
             if found.state == "ready"
         }
+        self._progress = Progress(work.stages, ready, chance)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -97,7 +101,7 @@ class Resolver:
         `now` is in seconds since the epoch.
         """
         self._collect_read(now)
-        self._collect_jobs(now)
+        self._dirty |= self._progress.collect(now)
         self._look_at_demands(now)
         self._publish(now)
         self._start_jobs(now)
@@ -142,12 +146,12 @@ class Resolver:
                 self._dirty.add(name)
                 if before is not None and is_another(model, before):
                     self._anew.add(name)
-                    self._forget(name)
+                    self._progress.forget(name)
                 elif before is not None and before.tags.get(names.TAG_COMPILE) != model.tags.get(names.TAG_COMPILE):
-                    self._prepare_again(name)
+                    self._progress.prepare_again(name)
         for name in self._intent.keys() & reading.gone:
             self._dirty.add(name)
-            self._forget(name)
+            self._progress.forget(name)
         now_known = {**self._intent, **reading.models}
         self._intent = {name: model for name, model in now_known.items() if name not in reading.gone}
         if reading.sweep is not None:
@@ -155,19 +159,6 @@ class Resolver:
             self._understood = self._understood or not self._sweep.page
         if not self._understood:
             self._polling.go_on()
-
-    def _forget(self, name: str) -> None:
-        """The same version numbers will mean other files from now on; a preparation under way is of the old ones."""
-        self._known = {key: known for key, known in self._known.items() if key[0] != name}
-        self._jobs = {key: job for key, job in self._jobs.items() if key[0] != name}
-        self._next_try = float("-inf")
-
-    def _prepare_again(self, name: str) -> None:
-        """What is ready stays so, and is looked at anew."""
-        for key, known in self._known.items():
-            if key[0] == name:
-                self._known[key] = replace(known, done=False, retry_at=0.0)
-        self._next_try = float("-inf")
 
     def _beat(self, now: float, error: str | None) -> None:
         before = self._publisher.heartbeat
@@ -186,9 +177,9 @@ class Resolver:
         seen = self._folder.look(now)
         if seen is not None:
             self._demands = seen
-        if seen is None and now < self._next_try and not self._dirty:
+        if seen is None and now < self._progress.next_try and not self._dirty:
             return
-        live = live_demands(self._demands, self._known, now)
+        live = live_demands(self._demands, self._progress.known, now)
         if live != self._live:
             self._dirty.update(name for name, _ in live ^ self._live)
             self._live = live
@@ -197,44 +188,16 @@ class Resolver:
             self._demands = {key: self._demands[key] for key in live}
 
     def _start_jobs(self, now: float) -> None:
-        if now < self._next_try:
-            return
-        self._next_try = _NEVER
-        wanted = {(name, v) for name, entry in self.snapshot.models.items() for v in entry.versions}
-        for key in sorted(wanted - self._jobs.keys()):
-            known = self._known.setdefault(key, Known(VersionEntry(key[1], "pending")))
-            if known.done:
-                continue
-            if known.retry_at <= now:
-                self._jobs[key] = self._work.workers.submit(self._work.prepare, *key, known.entry)
-            else:
-                self._next_try = min(self._next_try, known.retry_at)
-
-    def _collect_jobs(self, now: float) -> None:
-        for key in [key for key, job in self._jobs.items() if job.done()]:
-            job = self._jobs.pop(key)
-            failure = job.exception()
-            if failure is None:
-                outcome = job.result()
-            else:
-                self._log.error("preparation_crashed", model=key[0], version=key[1], exc_info=failure)
-                reason = "Preparing it failed unexpectedly. The resolver's log says how."
-                outcome = Outcome(VersionEntry(key[1], "refused", code="internal_error", reason=reason))
-            before = self._known.get(key, Known(VersionEntry(key[1], "pending")))
-            self._known[key] = before.after(outcome, now, self._chance())
-            self._next_try = min(self._next_try, self._known[key].retry_at)
-            self._fetched = self._fetched or outcome.entry.digest != before.entry.digest
-            if outcome.entry != before.entry:
-                self._dirty.add(key[0])
+        wanted = {(name, version) for name, entry in self.snapshot.models.items() for version in entry.versions}
+        self._progress.start(frozenset(wanted), now)
 
     def _make_room(self) -> None:
         """Only while nothing is being prepared: what has just been fetched is known to nobody yet."""
-        if not self._fetched or self._jobs:
+        if not self._progress.fetched or self._progress.busy:
             return
-        self._fetched = False
         found = [found for entry in self.snapshot.models.values() for found in entry.versions.values()]
         gone = self._work.evict(frozenset({one.digest for one in found} | {one.compiled for one in found}) - {""})
-        self._known = {key: known for key, known in self._known.items() if known.entry.digest not in gone}
+        self._progress.forget_files(gone)
 
     # --- what follows from it ---
 
@@ -260,27 +223,22 @@ class Resolver:
             self._served = served_models(self.snapshot)
             for before, after in changed:
                 self._journal.record(serial, before, after)
-                self._forget_failures(before, after)
-            self._next_try = float("-inf")
+                self._progress.forget_failures(_left(before, after))
+            self._progress.look_again()
         self._dirty.clear()
         self._anew.clear()
-
-    def _forget_failures(self, before: ModelEntry | None, after: ModelEntry | None) -> None:
-        """A version that nobody wants any more is remembered only if it is ready: the next one to want it asks anew."""
-        if before is None:
-            return
-        for version in before.versions.keys() - (after.versions.keys() if after else set()):
-            known = self._known.get((before.name, version))
-            if known is not None and known.entry.state != "ready":
-                del self._known[before.name, version]
 
     def _followed(self, name: str, before: ModelEntry | None, serial: int) -> ModelEntry | None:
         model = self._intent.get(name)
         if model is None:
             return None
-        here = Here(frozenset(v for other, v in self._live if other == name), partial(self._entry, name))
+        live = frozenset(v for other, v in self._live if other == name)
+        here = Here(live, partial(self._progress.entry, name), partial(self._progress.is_uncompiled, name))
         return entry_of(self._work.how, model, None if name in self._anew else before, here, serial)
 
-    def _entry(self, name: str, version: str) -> VersionEntry:
-        known = self._known.get((name, version))
-        return known.entry if known else VersionEntry(version, "pending")
+
+def _left(before: ModelEntry | None, after: ModelEntry | None) -> set[Key]:
+    """The versions of a model that nobody wants any more."""
+    if before is None:
+        return set()
+    return {(before.name, version) for version in before.versions.keys() - (after.versions.keys() if after else set())}

@@ -1,13 +1,16 @@
 """When to try again and what to forget. Pure: time and chance are arguments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 from stagedoor.domain.snapshot import VersionEntry
 
 Key = tuple[str, str]
 """Model name and version."""
+
+Stage = Literal["prepare", "compile"]
+"""What is done about a version: made ready to serve as it is, then compiled."""
 
 FIRST_RETRY: Final = 1.0
 LAST_RETRY: Final = 300.0
@@ -21,27 +24,47 @@ NOT_FOUND: Final = "model_not_found"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one preparation ended. `settled` is false if the registry could not be asked, so that it must be tried again."""
+    """How one job on a version ended.
+
+    `settled` is false if the registry could not be asked, so that it must be tried again. `more`: what is ready serves as it
+    is, and its compiled form is still to be made.
+    """
 
     entry: VersionEntry
     settled: bool = True
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of one version. It is to be prepared (again) once `retry_at` has come, unless `done`."""
+    """What is known of one version.
+
+    It is to be prepared (again) once `retry_at` has come, unless `done`; then it is to be compiled where there is `more`.
+    """
 
     entry: VersionEntry
     done: bool = False
     attempts: int = 0
     retry_at: float = 0.0
+    more: bool = False
+
+    @property
+    def due(self) -> Stage | None:
+        """The next job on it, once `retry_at` has come."""
+        if not self.done:
+            return "prepare"
+        return "compile" if self.more else None
 
     def after(self, outcome: Outcome, now: float, chance: float) -> "Known":
-        """What is known once a preparation has ended; `chance` is uniform over [0, 1)."""
+        """What is known once a job has ended; `chance` is uniform over [0, 1). What was prepared is not so again."""
         if outcome.settled and outcome.entry.state == "ready":
-            return Known(outcome.entry, done=True)
+            return Known(outcome.entry, done=True, more=outcome.more)
         attempts = self.attempts + 1
-        return Known(outcome.entry, attempts=attempts, retry_at=now + backoff(attempts, chance))
+        return Known(outcome.entry, self.done, attempts, now + backoff(attempts, chance), outcome.more)
+
+    def anew(self) -> "Known":
+        """The same, to be prepared at once: what is ready stays so, and is looked at again."""
+        return replace(self, done=False, attempts=0, retry_at=0.0)
 
 
 def backoff(attempts: int, chance: float) -> float:

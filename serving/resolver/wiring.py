@@ -18,6 +18,7 @@ from serving.resolver.compiled import CompiledForms
 from serving.resolver.demands import DemandFolder
 from serving.resolver.index import Index
 from serving.resolver.preparing import Preparer, Probe
+from serving.resolver.progress import Means
 from serving.resolver.publishing import Publisher
 from serving.resolver.resolver import Resolver, Work
 from serving.store import Store
@@ -31,6 +32,8 @@ from stagedoor.settings import MIB, Settings
 
 PREPARATIONS: Final = 4
 """Versions prepared at once: one that hangs until its deadline must not hold up the others."""
+COMPILATIONS: Final = 1
+"""Versions compiled at once: it takes a processor that the gateway needs, and what waits is served meanwhile."""
 LOOK_EVERY: Final = 0.02
 LOCK_WAIT: Final = 5.0
 TOKEN_LIFE: Final = 3600.0
@@ -41,8 +44,9 @@ def build_resolver(settings: Settings, paths: StatePaths, registry: Registry, pr
     store = Store(paths.store, settings.disk_budget_mib * MIB)
     store.clean()
     index = Index(paths.store / "index.json")
-    compiled = _compiled_forms(settings, paths, registry, store) if settings.compile else None
-    preparer = Preparer(registry, store, index, probe, settings.memory_budget_mib * MIB, compiled)
+    forms = _compiled_forms(settings, paths, registry, store, index) if settings.compile else None
+    budget = settings.memory_budget_mib * MIB
+    preparer = Preparer(registry, store, index, probe, budget, *([forms.form] if forms else []))
 
     def evict(keep: frozenset[str]) -> frozenset[str]:
         gone = store.evict(keep)
@@ -57,12 +61,13 @@ def build_resolver(settings: Settings, paths: StatePaths, registry: Registry, pr
         reader=ThreadPoolExecutor(1, "read"),
         workers=ThreadPoolExecutor(PREPARATIONS, "prepare"),
         how=Follower(settings.follow, settings.node),
+        compiling=Means(forms.compile, ThreadPoolExecutor(COMPILATIONS, "compile")) if forms else None,
     )
     demands = DemandFolder(paths.demand)
     return Resolver(work, Publisher(paths), demands, settings.poll_seconds, random.random)
 
 
-def _compiled_forms(settings: Settings, paths: StatePaths, registry: Registry, store: Store) -> CompiledForms:
+def _compiled_forms(settings: Settings, paths: StatePaths, registry: Registry, store: Store, index: Index) -> CompiledForms:
     compiler = partial(
         compile_version,
         store=store,
@@ -70,7 +75,7 @@ def _compiled_forms(settings: Settings, paths: StatePaths, registry: Registry, s
         options=LoadOptions.of(settings),
         timeout=settings.compile_timeout_seconds,
     )
-    return CompiledForms(registry, store, compiler, is_candidate, tools())
+    return CompiledForms(registry, store, index, compiler, is_candidate, tools())
 
 
 def run(resolver: Resolver, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.resolver.demands import DemandFolder
+from serving.resolver.progress import Means
 from serving.resolver.publishing import Publisher
 from serving.resolver.resolver import Resolver, Work
 from serving.resolver.schedule import Outcome
@@ -42,7 +44,7 @@ changes = st.one_of(
 )
 rough_changes = changes | st.tuples(st.just("tag"), st.sampled_from(NAMES), st.sampled_from(BAD_TAGS))
 page_sizes = st.sampled_from([1, 250])
-events = st.sampled_from(["poll", "poll", "work", "die", "live", "restart"])
+events = st.sampled_from(["poll", "poll", "work", "compile", "die", "live", "restart"])
 
 
 BEGINNING: list[Any] = [
@@ -81,11 +83,13 @@ class Machine:
         self.broken = broken
         self.now = 1e9
         self.seen: list[Snapshot] = []
+        self.compiled: set[str] = set()
         self.restart()
 
     def restart(self) -> None:
-        self.reader, self.workers = ByHand(), ByHand()
-        work = Work(self.read, self.prepare, lambda _: frozenset(), self.reader, self.workers)
+        self.reader, self.workers, self.compilers = ByHand(), ByHand(), ByHand()
+        compiling = Means(self.compile, self.compilers)
+        work = Work(self.read, self.prepare, lambda _: frozenset(), self.reader, self.workers, compiling=compiling)
         self.resolver = Resolver(work, Publisher(self.paths), DemandFolder(self.paths.demand), 1.0)
 
     def read(self, known: frozenset[str], served: frozenset[str], sweep: Sweep | None, /) -> Any:
@@ -101,7 +105,16 @@ class Machine:
             return Outcome(had if had.state == "ready" else VersionEntry(version, "pending"), settled=False)
         if (name, version) in self.broken:
             return Outcome(VersionEntry(version, "refused", code="load_failed", reason="broken"))
-        return Outcome(VersionEntry(version, "ready", f"{name}-{created}-{version}"))
+        digest = f"{name}-{created}-{version}"
+        if digest in self.compiled:
+            return Outcome(VersionEntry(version, "ready", digest, compiled=f"{digest}-compiled"))
+        return Outcome(VersionEntry(version, "ready", digest), more=True)
+
+    def compile(self, name: str, version: str, had: VersionEntry) -> Outcome:
+        if self.registry.broken is not None:
+            return Outcome(had, settled=False, more=True)
+        self.compiled.add(had.digest)
+        return Outcome(replace(had, compiled=f"{had.digest}-compiled"))
 
     def poll(self, seconds: float = 1.0) -> None:
         self.now += seconds
@@ -119,6 +132,7 @@ class Machine:
         for _ in range(12):
             self.poll(200.0)
             self.workers.run()
+            self.compilers.run()
         return self.resolver.snapshot
 
 
@@ -174,6 +188,9 @@ def happen(machine: Machine, event: Any) -> None:
         machine.poll()
     elif event == "work":
         machine.workers.run()
+        machine.poll(0.1)
+    elif event == "compile":
+        machine.compilers.run()
         machine.poll(0.1)
     elif event == "restart":
         machine.restart()
@@ -234,7 +251,7 @@ def test_serials_and_epochs_only_grow_and_routes_name_ready_versions_alone(
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40)
-@given(st.lists(rough_changes | st.sampled_from(["poll", "work"]), max_size=25), page_sizes)
+@given(st.lists(rough_changes | st.sampled_from(["poll", "work", "compile"]), max_size=25), page_sizes)
 def test_no_change_of_anything_but_the_registry_moves_a_route(history: list[Any], page_size: int) -> None:
     """Polls, restarts and a dead registry after the last change publish no other split."""
     with tempfile.TemporaryDirectory() as folder:

@@ -40,6 +40,17 @@ def test_a_ready_version_that_could_not_be_checked_is_checked_again() -> None:
     assert (known.entry, known.done, known.retry_at) == (READY, False, 11.0)
 
 
+def test_what_is_ready_is_compiled_where_there_is_more_and_never_prepared_again_for_that() -> None:
+    known = Known(PENDING)
+    assert known.due == "prepare"
+    known = known.after(Outcome(READY, more=True), 10.0, 0.5)
+    assert (known.due, known.retry_at) == ("compile", 0.0)
+    known = known.after(Outcome(READY, settled=False, more=True), 20.0, 0.5)
+    assert (known.due, known.retry_at) == ("compile", 21.0)
+    assert (known.anew().due, known.anew().retry_at, known.anew().entry) == ("prepare", 0.0, READY)
+    assert known.after(Outcome(READY), 30.0, 0.5).due is None
+
+
 @pytest.mark.parametrize(
     ("age", "entry", "lives"),
     [

@@ -197,3 +197,22 @@ def test_what_is_served_is_never_evicted(store: Store) -> None:
     assert store.evict(keep=frozenset(digests[:2])) == {digests[2]}
     assert store.has(digests[0])
     assert store.has(digests[1])
+
+
+def test_what_is_whole_passes_the_check_and_what_is_damaged_is_thrown_away(store: Store) -> None:
+    digest = store.ingest(writing({"model.onnx": b"weights"}))
+    assert store.check(digest)
+    path = folder_of(store.root, digest) / "model.onnx"
+    path.chmod(0o644)
+    path.write_bytes(b"weighty")
+    assert not store.check(digest)
+    assert not store.has(digest)
+    assert store.ingest(writing({"model.onnx": b"weights"})) == digest
+    assert store.check(digest)
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 64])
+def test_a_check_of_what_is_not_there_touches_nothing(store: Store, digest: str) -> None:
+    kept = store.ingest(writing({"model.onnx": b"weights"}))
+    assert not store.check(digest)
+    assert store.check(kept)

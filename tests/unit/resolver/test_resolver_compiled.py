@@ -1,5 +1,6 @@
 """Which versions are compiled, when again, and what is written about it in MLflow."""
 
+from concurrent.futures import Executor
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from serving.resolver.compiled import CompiledForms
 from serving.resolver.demands import DemandFolder
 from serving.resolver.index import Index
 from serving.resolver.preparing import Preparer
+from serving.resolver.progress import Means
 from serving.resolver.publishing import Publisher
 from serving.resolver.resolver import Resolver, Work
 from serving.store import Store, folder_of
@@ -46,6 +48,7 @@ class CompilingWorld(World):
     tools = "skl2onnx-1"
     refuses = ""
     times = "42 times faster"
+    compilers: Executor = AtOnce()
 
     def start(self) -> None:
         self.store = Store(self.paths.store, self.budget)
@@ -53,8 +56,8 @@ class CompilingWorld(World):
         self.compiler.refuses = self.refuses
         self.compiler.times = self.times
         index = Index(self.paths.store / "index.json")
-        forms = CompiledForms(self.registry, self.store, self.compiler, is_candidate, self.tools)
-        preparer = Preparer(self.registry, self.store, index, self.probe, 10_000, forms)
+        forms = self.forms = CompiledForms(self.registry, self.store, index, self.compiler, is_candidate, self.tools)
+        preparer = Preparer(self.registry, self.store, index, self.probe, 10_000, forms.form)
 
         def evict(keep: frozenset[str]) -> frozenset[str]:
             gone = self.store.evict(keep)
@@ -64,7 +67,8 @@ class CompilingWorld(World):
         def read(*asked: object) -> object:
             return read_registry(self.registry, self.patterns, *asked)  # type: ignore[arg-type]
 
-        work = Work(read, preparer.prepare, evict, AtOnce(), self.workers, self.how)  # type: ignore[arg-type]
+        compiling = Means(forms.compile, self.compilers)
+        work = Work(read, preparer.prepare, evict, AtOnce(), self.workers, self.how, compiling)  # type: ignore[arg-type]
         self.resolver = Resolver(work, Publisher(self.paths), DemandFolder(self.paths.demand), 1.0)
 
     def tag(self, version: str = "1") -> str | None:
