@@ -9,6 +9,10 @@ import numpy as np
 import pandas as pd
 
 FEATURES = ["mean radius", "mean texture", "area", "smoothness"]
+# Not told the requirements, MLflow loads each model in a process of its own to find them out.
+SPARE: dict[str, Any] = {"pip_requirements": []}
+PICKLED: dict[str, Any] = {"serialization_format": "pickle", **SPARE}
+
 PYTHON_MODEL = """
 import mlflow
 import pandas as pd
@@ -52,7 +56,7 @@ def sklearn_columns(folder: Path) -> None:
     table = data(5)
     model = classifier(table)
     signature = mlflow.models.infer_signature(table, model.predict(table))
-    mlflow.sklearn.save_model(model, folder, signature=signature, serialization_format="pickle")
+    mlflow.sklearn.save_model(model, folder, signature=signature, **PICKLED)
 
 
 def sklearn_tensor(folder: Path) -> None:
@@ -61,15 +65,13 @@ def sklearn_tensor(folder: Path) -> None:
     matrix = data(5).to_numpy()
     model = classifier(matrix)
     signature = mlflow.models.infer_signature(matrix, model.predict_proba(matrix))
-    mlflow.sklearn.save_model(
-        model, folder, signature=signature, serialization_format="pickle", pyfunc_predict_fn="predict_proba"
-    )
+    mlflow.sklearn.save_model(model, folder, signature=signature, **PICKLED, pyfunc_predict_fn="predict_proba")
 
 
 def sklearn_bare(folder: Path) -> None:
     import mlflow
 
-    mlflow.sklearn.save_model(classifier(data(5).to_numpy()), folder, serialization_format="pickle")
+    mlflow.sklearn.save_model(classifier(data(5).to_numpy()), folder, **PICKLED)
 
 
 def forest_columns(folder: Path) -> None:
@@ -79,9 +81,7 @@ def forest_columns(folder: Path) -> None:
     table = data(200, 1)
     model = RandomForestClassifier(7, random_state=1).fit(table, (table.sum(axis=1) > 0).astype(int))
     signature = mlflow.models.infer_signature(table, model.predict_proba(table))
-    mlflow.sklearn.save_model(
-        model, folder, signature=signature, serialization_format="pickle", pyfunc_predict_fn="predict_proba"
-    )
+    mlflow.sklearn.save_model(model, folder, signature=signature, **PICKLED, pyfunc_predict_fn="predict_proba")
 
 
 def sklearn_mixed(folder: Path) -> None:
@@ -97,7 +97,7 @@ def sklearn_mixed(folder: Path) -> None:
     )
     model = make_pipeline(encode, LogisticRegression()).fit(table, table["age"] > 40)
     signature = mlflow.models.infer_signature(table, model.predict(table))
-    mlflow.sklearn.save_model(model, folder, signature=signature, serialization_format="pickle")
+    mlflow.sklearn.save_model(model, folder, signature=signature, **PICKLED)
 
 
 def onnx_of(*, outputs: str, signature: str) -> Callable[[Path], None]:
@@ -114,7 +114,7 @@ def onnx_of(*, outputs: str, signature: str) -> Callable[[Path], None]:
             graph = to_onnx(LinearRegression().fit(matrix, matrix[:, 0] * 3), matrix, target_opset=18)
         given = data(5) if signature == "columns" else matrix
         inferred = mlflow.models.infer_signature(given) if signature != "none" else None
-        mlflow.onnx.save_model(graph, folder, signature=inferred)
+        mlflow.onnx.save_model(graph, folder, signature=inferred, **SPARE)
 
     return write
 
@@ -132,7 +132,7 @@ def python_model(
         if optional:
             specs = [ColSpec(s.type, s.name, required=s.name not in optional) for s in signature.inputs.inputs]
             signature = mlflow.models.ModelSignature(Schema(specs), params=signature.params)
-        mlflow.pyfunc.save_model(folder, python_model=str(source), signature=signature)
+        mlflow.pyfunc.save_model(folder, python_model=str(source), signature=signature, **SPARE)
 
     return write
 
