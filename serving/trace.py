@@ -1,5 +1,6 @@
 """Ids that follow a request: its own, and the trace it belongs to."""
 
+import os
 import re
 from collections.abc import Mapping
 from random import Random
@@ -11,7 +12,8 @@ from stagedoor.errors import MalformedHeader
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 _NO_TRACE: Final = "0" * 32
-_draws = Random()  # noqa: S311  seeded by the system in each process: an id has to be distinct, not secret
+_draws = Random()  # noqa: S311  seeded by the system: an id has to be distinct, not secret
+os.register_at_fork(after_in_child=_draws.seed)  # gunicorn's master imports this for workers that shall not draw the same
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:

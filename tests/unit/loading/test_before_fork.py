@@ -49,12 +49,13 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 DRAWS = f"""
 {MASTER}
 import numpy.random
+from serving.trace import request_id_from
 numpy.random.seed(1)
 for _ in range(2):
     pid = os.fork()
     if pid == 0:
         conf.post_fork(None, None)
-        print(numpy.random.random(), flush=True)
+        print(numpy.random.random(), request_id_from(dict()), flush=True)
         os._exit(0)
     os.waitpid(pid, 0)
 """
@@ -86,8 +87,9 @@ def test_a_worker_that_has_used_onnx_runtime_ends_in_order(tmp_path: Path, build
 
 
 def test_workers_do_not_draw_the_same_numbers(tmp_path: Path) -> None:
-    first, second = run(DRAWS, tmp_path).split()
+    first, first_id, second, second_id = run(DRAWS, tmp_path).split()
     assert first != second
+    assert first_id != second_id
 
 
 def test_a_worker_that_serves_onnx_alone_has_no_heavy_library(house: Any) -> None:
