@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -198,14 +199,19 @@ def _own_code(folder: Path) -> Iterator[None]:
     """
     if "mlflow.models.model" in sys.modules:
         sys.modules["mlflow.models.model"].__mlflow_model__ = None  # type: ignore[attr-defined]
-    before = set(sys.modules)
+    last = next(reversed(sys.modules))
     try:
         yield
     finally:
         root = f"{folder}{os.sep}"
-        for name in set(sys.modules) - before:
+        for name in _imported_after(last):
             if str(getattr(sys.modules.get(name), "__file__", "") or "").startswith(root) and not _is_main_code(name):
                 del sys.modules[name]
+
+
+def _imported_after(last: str) -> list[str]:
+    """What has been imported since `last` was. Looking at all modules would write into pages that workers share."""
+    return list(takewhile(lambda name: name != last, reversed(sys.modules)))
 
 
 def _is_main_code(name: str) -> bool:
