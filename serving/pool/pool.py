@@ -18,7 +18,7 @@ from serving.loading.version import Version, load_version
 from serving.pool.heap import relax
 from serving.pool.report import describe, remove_report, sweep, write_report
 from serving.pool.shelf import Shelf
-from serving.pool.view import EMPTY, Key, LiveModel, View, advance, route_keys, version_key
+from serving.pool.view import EMPTY, Key, LiveModel, View, advance, ready_keys, route_keys, version_key, with_stand_ins
 from serving.snapshot_file import demand_version, read_heartbeat, read_snapshot
 from serving.store import folder_of, verify
 from stagedoor.domain.snapshot import NOTHING, ModelEntry, Snapshot
@@ -114,8 +114,10 @@ class Pool:
         if key.compiled:
             try:
                 return self._load_files(key, key.compiled)
-            except ArtifactError as error:  # it only stands in for the version's own files, which are still here
+            except ArtifactError as error:
                 self._log.error("compiled_form_not_loaded", model=key.name, version=key.version, reason=str(error))
+                if any(other.content == key.content for other in self._shelf.loaded()):
+                    raise  # what serves now goes on, and is not loaded twice
         return self._load_files(key, key.digest)
 
     def _load_files(self, key: Key, digest: str) -> Version:
@@ -172,12 +174,13 @@ class Pool:
     def _settle(self) -> None:
         """Bring into force what can be, and start loading what is missing."""
         snapshot = self._snapshot
-        before = self.view
-        step = advance(before, snapshot, self._shelf.loaded(), self._shelf.failures())
+        before, loaded = self.view, self._shelf.loaded()
+        step = advance(before, snapshot, loaded, self._shelf.failures())
         self.view = step.view
         self._missing = (*step.missing, *step.beside)
-        known = {key for entry in self._entries() for key in _ready_keys(entry)}
-        self._shelf.keep(*route_keys(step.view, snapshot), known)
+        known = {key for entry in self._entries() for key in ready_keys(entry)}
+        taking, beside = (with_stand_ins(keys, loaded) for keys in route_keys(step.view, snapshot))
+        self._shelf.keep(taking, beside, with_stand_ins(known, loaded))
         for key in self._missing:
             self._shelf.fetch(key, snapshot.models[key.name].versions[key.version].memory_bytes)
         for name, live in step.view.models.items():
@@ -232,11 +235,6 @@ def _refuse_if_hopeless(entry: ModelEntry | None, version: str, ref: str) -> Non
     if found.code == "model_not_found":
         raise ModelNotFound(ref)
     raise VersionRefused(ref, found.reason)
-
-
-def _ready_keys(entry: ModelEntry) -> list[Key]:
-    keys = (version_key(entry, version) for version in entry.versions)
-    return [key for key in keys if key is not None]
 
 
 def _stamp_of(path: Path) -> Stamp | None:

@@ -62,8 +62,18 @@ def _model(live: LiveModel, failures: Mapping[Key, Failure]) -> dict[str, Any]:
         "epoch": route.epoch if route else None,
         "route": [arm.version for arm in route.arms] if route else [],
         "loaded": [_version(version) for _, version in sorted(live.loaded.items(), key=lambda item: int(item[0]))],
-        "errors": {key.version: str(failure.error) for key, failure in failures.items() if key.name == live.entry.name},
+        "errors": {
+            key.version: str(failure.error)
+            for key, failure in failures.items()
+            if key.name == live.entry.name and not _is_served(live, key)
+        },
     }
+
+
+def _is_served(live: LiveModel, key: Key) -> bool:
+    """Whether another form of the same version serves."""
+    version = live.loaded.get(key.version)
+    return version is not None and version.digest == key.digest
 
 
 def _version(version: Version) -> dict[str, Any]:

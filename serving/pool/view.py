@@ -11,12 +11,20 @@ from stagedoor.domain.snapshot import ModelEntry, Snapshot
 
 
 class Key(NamedTuple):
-    """One version with one content: a name that is deleted and made anew starts again at version 1."""
+    """One form of one version with one content: a name that is deleted and made anew starts again at version 1.
+
+    `compiled` is "" for the version as it is. Forms of the same content answer alike, so that one stands in for another.
+    """
 
     name: str
     version: str
     digest: str
     compiled: str = ""
+
+    @property
+    def content(self) -> tuple[str, str, str]:
+        """What all its forms have in common."""
+        return self.name, self.version, self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,10 @@ EMPTY: Final = View(0, MappingProxyType({}))
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The next view. Arms that are `missing` hold up the rest of the snapshot; what is wanted `beside` the arms does not."""
+    """The next view. Arms that are `missing` hold up the rest of the snapshot; what is wanted `beside` does not.
+
+    Beside the arms, and beside what stands in for another form of itself.
+    """
 
     view: View
     missing: tuple[Key, ...]
@@ -59,23 +70,25 @@ class Advance:
 def advance(view: View, snapshot: Snapshot, loaded: Mapping[Key, Version], failed: Collection[Key]) -> Advance:
     """Bring as much of `snapshot` into force as `loaded` allows.
 
-    A model whose arms are not all loaded stays as it was; one that never was in force here has no route yet. Only where
-    a controller issued the route and nothing but candidates failed to load, the stable arm alone begins.
+    A model whose arms are not all loaded, in one form or another, stays as it was; one that never was in force here has no
+    route yet. Only where a controller issued the route and nothing but candidates failed to load, the stable arm alone begins.
     """
+    contents = {key.content for key in loaded}
     by_model: dict[str, dict[Key, Version]] = {}
     for key, version in loaded.items():
         by_model.setdefault(key.name, {})[key] = version
     models = {}
     missing: list[Key] = []
+    beside: set[Key] = set()
     for name, entry in snapshot.models.items():
-        lacking = [key for key in arm_keys(entry) if key not in loaded]
+        lacking = [key for key in arm_keys(entry) if key.content not in contents]
         missing += lacking
+        beside |= {key for key in ready_keys(entry) if key.content in contents} | beside_keys(entry)
         current = _current(view.models.get(name), entry, lacking, failed)
         models[name] = LiveModel(current, _loaded(by_model.get(name, {}), current, entry))
     waiting = any(key not in failed for key in missing)
     serial = view.serial if waiting else max(view.serial, snapshot.serial)
-    beside = tuple(sorted(key for entry in snapshot.models.values() for key in beside_keys(entry) if key not in loaded))
-    return Advance(View(serial, models, view.stale), tuple(missing), beside)
+    return Advance(View(serial, models, view.stale), tuple(missing), tuple(sorted(beside - loaded.keys())))
 
 
 def arm_keys(entry: ModelEntry) -> tuple[Key, ...]:
@@ -92,6 +105,12 @@ def beside_keys(entry: ModelEntry) -> frozenset[Key]:
     return frozenset(key for key in keys if key is not None) - set(arm_keys(entry))
 
 
+def ready_keys(entry: ModelEntry) -> tuple[Key, ...]:
+    """The versions of this model that are ready on this machine."""
+    keys = (version_key(entry, version) for version in entry.versions)
+    return tuple(key for key in keys if key is not None)
+
+
 def version_key(entry: ModelEntry, version: str) -> Key | None:
     """The key of a version of this model that is ready on this machine."""
     found = entry.versions.get(version)
@@ -105,6 +124,12 @@ def route_keys(view: View, snapshot: Snapshot) -> tuple[frozenset[Key], frozense
     entries = [live.entry for live in view.models.values()] + list(snapshot.models.values())
     arms = frozenset(key for entry in entries for key in arm_keys(entry))
     return arms, frozenset(key for entry in entries for key in beside_keys(entry)) - arms
+
+
+def with_stand_ins(keys: Collection[Key], loaded: Collection[Key]) -> frozenset[Key]:
+    """`keys`, and what of `loaded` stands in for those of them that are not there yet."""
+    absent = {key.content for key in keys if key not in loaded}
+    return frozenset({*keys, *(key for key in loaded if key.content in absent)})
 
 
 def _current(old: LiveModel | None, entry: ModelEntry, lacking: list[Key], failed: Collection[Key]) -> ModelEntry:
@@ -126,7 +151,11 @@ def _goes_back(before: ModelEntry, entry: ModelEntry) -> bool:
 
 
 def _loaded(known: Mapping[Key, Version], current: ModelEntry, entry: ModelEntry) -> dict[str, Version]:
-    """The loaded versions whose content is the one in force, or the coming one where none is in force."""
+    """The loaded versions whose content is the one in force, or the coming one where none is in force.
+
+    In the form that is wanted; until that is loaded, in another.
+    """
     versions = {**entry.versions, **current.versions}
-    wanted = {version: (found.digest, found.compiled) for version, found in versions.items()}
-    return {key.version: version for key, version in known.items() if wanted.get(key.version) == (key.digest, key.compiled)}
+    fitting = [key for key in known if key.version in versions and versions[key.version].digest == key.digest]
+    fitting.sort(key=lambda key: (key.compiled == versions[key.version].compiled, not key.compiled, key))
+    return {key.version: known[key] for key in fitting}  # the last counts

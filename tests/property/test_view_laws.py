@@ -7,24 +7,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.loading.version import Version
-from serving.pool.view import EMPTY, Key, advance, arm_keys
+from serving.pool.view import EMPTY, Key, advance, arm_keys, ready_keys, with_stand_ins
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import Arm, Route
 
 NAMES = ("a", "b")
 VERSIONS = ("1", "2", "3")
+FORMS = ("", "", "graph", "another graph")
 
 
 def version_of(key: Key) -> Version:
     nothing: Any = None
-    return Version(key.name, key.version, key.digest, "onnx", nothing, nothing, quick=True, warm_seconds=0.0, memory_bytes=1)
+    # The flavour tells the forms apart.
+    return Version(key.name, key.version, key.digest, key.compiled, nothing, nothing, True, 0.0, 1)  # noqa: FBT003
 
 
 @st.composite
 def entries(draw: st.DrawFn, name: str, serial: int) -> ModelEntry:
     arms = draw(st.lists(st.sampled_from(VERSIONS), unique=True, max_size=3))
     digest = draw(st.sampled_from(["x", "y"]))
-    versions = {version: VersionEntry(version, "ready", digest + version) for version in VERSIONS}
+    forms = {version: draw(st.sampled_from(FORMS)) for version in VERSIONS}
+    versions = {v: VersionEntry(v, "ready", digest + v, compiled=forms[v]) for v in VERSIONS}
     weights = [10_000 - len(arms) + 1, *[1] * (len(arms) - 1)]
     epoch = draw(st.integers(1, serial))
     warm = tuple(draw(st.lists(st.sampled_from(VERSIONS), max_size=2)))
@@ -39,7 +42,7 @@ def moments(draw: st.DrawFn) -> tuple[Snapshot, set[Key], set[Key]]:
     serial = draw(st.integers(1, 30))
     names = draw(st.lists(st.sampled_from(NAMES), unique=True))
     models = {name: draw(entries(name, serial)) for name in names}
-    every = [Key(name, version, digest + version) for name in NAMES for version in VERSIONS for digest in "xy"]
+    every = [Key(name, v, digest + v, form) for name in NAMES for v in VERSIONS for digest in "xy" for form in sorted({*FORMS})]
     loaded = draw(st.sets(st.sampled_from(every)))
     failed = draw(st.sets(st.sampled_from(every)))
     return Snapshot(serial, models), loaded, failed - loaded
@@ -54,7 +57,8 @@ def test_serials_and_epochs_never_go_back_and_every_route_is_whole(steps: list[t
         before, view = view, advance(view, snapshot, kept, failed).view
         assert view.serial >= before.serial
         assert view.models.keys() == snapshot.models.keys()
-        in_force = {key for live in view.models.values() for key in arm_keys(live.entry)}
+        arms = {key for live in view.models.values() for key in arm_keys(live.entry)}
+        in_force = with_stand_ins(arms, kept) & kept.keys()
         for name, live in view.models.items():
             old = before.models.get(name)
             if old is not None and old.entry.route is not None and live.entry.route is not None:
@@ -105,3 +109,21 @@ def test_a_candidate_that_failed_to_load_leaves_an_issued_route_to_its_stable_ar
             assert (live.entry.route.arms, live.entry.route.watched) == ((replace(asked.stable, weight=10_000),), False)
         else:
             assert live.entry.route is None
+
+
+@given(moments(), st.data())
+def test_no_route_waits_for_a_form_and_every_version_serves_in_the_one_that_is_wanted_once_that_is_loaded(
+    moment: tuple[Snapshot, set[Key], set[Key]], data: st.DataObject
+) -> None:
+    snapshot, _, _ = moment
+    arms = [key for entry in snapshot.models.values() for key in arm_keys(entry)]
+    loaded = {key._replace(compiled=data.draw(st.sampled_from(FORMS))) for key in arms}
+    loaded |= {key for key in arms if data.draw(st.booleans())}
+    step = advance(EMPTY, snapshot, {key: version_of(key) for key in loaded}, ())
+    assert step.missing == ()
+    assert {name: live.entry for name, live in step.view.models.items()} == dict(snapshot.models)
+    wanted = {key for entry in snapshot.models.values() for key in ready_keys(entry)}
+    assert {key for key in arms if key not in loaded} <= set(step.beside) <= wanted - loaded
+    for key in arms:
+        form = step.view.models[key.name].loaded[key.version].flavor
+        assert form == key.compiled if key in loaded else key._replace(compiled=form) in loaded
