@@ -17,7 +17,7 @@ from serving.crew import Crew, TakeBack
 from serving.exchange import Attempt, Exchange, Head, Shielded
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
-from serving.problems import reply_for, turned_away
+from serving.problems import reply_for
 from serving.routing import choose
 from serving.shadow import Copy, Shadow
 from serving.targets import parse_target
@@ -210,15 +210,10 @@ class Plane:
         *headers, last = reply.headers
         return Reply(reply.status, (*headers, *_named(exchange, known), last), reply.body)
 
-    def has_room(self, attempt: Attempt) -> bool:
-        """Whether the attempt is worth reading: False where it asks for no more than an answer, which would come too late."""
-        # What a trial comes to is to be counted, and another version may answer in its place.
-        return attempt.choice.trial is not None or self._crew.has_room(attempt)
-
     def turn_away(self) -> Reply:
         """The answer to a request for which there is no time; counted, but without a line of its own in the log."""
         self._books.turned_away()
-        return turned_away(request_id_from({}))
+        return reply_for(Overloaded(), request_id_from({}))
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from serving.exchange import Exchange, Head
 from serving.http import Reply
 from serving.lane.turn import Inbox, Turn
-from serving.lane.turn import Send as Answered
 from serving.plane import Plane
 from serving.targets import is_predict_path
 from stagedoor.errors import BodyTooLarge, StagedoorError
@@ -39,7 +38,6 @@ class Lane:
         self._on_start = on_start
         self._on_stop = on_stop
         self._inbox: Inbox | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.draining: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -79,7 +77,7 @@ class Lane:
         """
         loop = asyncio.get_running_loop()
         said: asyncio.Future[Reply] = loop.create_future()
-        turn = self.turn(loop, head, lambda reply: None if said.done() else said.set_result(reply))
+        turn = Turn(self.plane, self.inbox(loop), head, lambda reply: None if said.done() else said.set_result(reply))
         complete = False
         try:
             if turn.admit():
@@ -100,13 +98,11 @@ class Lane:
         """The answer to what came as a request and is none; counted and logged as any other."""
         return self.plane.fail(Exchange(Head("", "", {}, frozenset(), remote)), error)
 
-    def turn(self, loop: asyncio.AbstractEventLoop, head: Head, send: Answered) -> Turn:
-        """A prediction's way on `loop`."""
-        inbox = self._inbox
-        if inbox is None or self._loop is not loop:
-            inbox, self._loop = Inbox(loop), loop
-            self._inbox = inbox
-        return Turn(self.plane, loop, inbox, head, send)
+    def inbox(self, loop: asyncio.AbstractEventLoop) -> Inbox:
+        """The one way from threads to `loop`."""
+        if self._inbox is None or self._inbox.loop is not loop:
+            self._inbox = Inbox(loop)
+        return self._inbox
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand a request to Flask, and send its answer in one piece when Flask is done.

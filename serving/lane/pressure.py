@@ -41,6 +41,11 @@ class Pressure:
         self._calm_since = 0.0
         self._over = False
 
+    @property
+    def is_felt(self) -> bool:
+        """Whether the last go took longer than a request may wait."""
+        return self._length > self._limit
+
     def refuses(self, now: float) -> bool:
         """Whether a request that is taken up at `now` (the loop's time) should be refused, so that others are in time."""
         if not self._in_one_go:

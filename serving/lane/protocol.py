@@ -64,6 +64,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         peername = transport.get_extra_info("peername")
         self._remote = peername[0] if isinstance(peername, tuple) else ""
         self.worker.connections.add(self)
+        self.worker.welcome_more()
         if self._lane is not None:
             self._deadline.set(self._read_seconds)
 
@@ -148,7 +149,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
         # With few callers there is no overload to look for.
         if pressure is not None and len(worker.connections) > LEAST_REQUESTS and pressure.refuses(self._loop.time()):
             return self._turn_away(framing, data, begin)
-        turn = self._turn = Turn(worker.asgi.plane, self._loop, worker.inbox, told, self._answer)
+        turn = self._turn = Turn(worker.asgi.plane, worker.asgi.inbox(self._loop), told, self._answer)
         if not has_chunked and len(data) - begin >= length:
             end = begin + max(length, 0)
             if turn.admit():

@@ -18,7 +18,7 @@ class Inbox:
     """Brings what threads have finished to the loop: one wake-up for all that came since the last."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._calls: deque[Callable[[], None]] = deque()
         self._woken = False
 
@@ -29,7 +29,7 @@ class Inbox:
             return
         self._woken = True
         try:
-            self._loop.call_soon_threadsafe(self._empty)
+            self.loop.call_soon_threadsafe(self._empty)
         except RuntimeError:  # the loop is closed, and what has been run is to be counted all the same
             self._empty()
 
@@ -42,11 +42,10 @@ class Inbox:
 class Turn:
     """`send` is called once with the answer, in the loop, unless the caller has left: then its work is counted and no more."""
 
-    __slots__ = ("_body", "_inbox", "_loop", "_plane", "_send", "_timer", "exchange", "left")
+    __slots__ = ("_body", "_inbox", "_plane", "_send", "_timer", "exchange", "left")
 
-    def __init__(self, plane: Plane, loop: asyncio.AbstractEventLoop, inbox: Inbox, head: Head, send: Send) -> None:
+    def __init__(self, plane: Plane, inbox: Inbox, head: Head, send: Send) -> None:
         self._plane = plane
-        self._loop = loop
         self._inbox = inbox
         self._send = send
         self._body = b""
@@ -89,10 +88,7 @@ class Turn:
                 self._load(attempt)
                 return
             if not plane.is_quick(self.exchange, attempt, self._body):
-                if plane.has_room(attempt):
-                    self._hand_over(attempt)
-                else:
-                    self._send(plane.turn_away())
+                self._hand_over(attempt)
                 return
             reply = plane.answer(self.exchange, attempt, self._body)
         except Exception as error:  # noqa: BLE001  a caller always gets an answer
@@ -108,12 +104,12 @@ class Turn:
             else:
                 self._failed(error if isinstance(error, Exception) else RuntimeError("loading was given up"))
 
-        self._loop.run_in_executor(None, self._plane.load, attempt).add_done_callback(loaded)
+        self._inbox.loop.run_in_executor(None, self._plane.load, attempt).add_done_callback(loaded)
 
     def _hand_over(self, attempt: Attempt) -> None:
         take_back = self._plane.hand_over(self.exchange, attempt, self._body, partial(self._done, attempt))
         patience = self._plane.patience(self.exchange, attempt)
-        self._timer = self._loop.call_later(patience, self._expired, attempt, take_back)
+        self._timer = self._inbox.loop.call_later(patience, self._expired, attempt, take_back)
 
     def _done(self, attempt: Attempt, rest: Rest) -> None:
         """In the thread that ran it."""

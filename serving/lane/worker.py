@@ -3,8 +3,10 @@
 The same lane answers over plain ASGI under the stock worker (`-k asgi`).
 """
 
+import socket
 from typing import Any, Final
 
+from gunicorn import sock
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
@@ -12,10 +14,9 @@ from serving.lane.asgi import Lane
 from serving.lane.pressure import Pressure
 from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
-from serving.lane.turn import Inbox
 
-WELCOMED_AT_ONCE: Final = 2
-"""Connections taken up in one turn of the loop. With many more, the worker that wakes first would take all of a few callers."""
+WELCOMED_AT_ONCE: Final = 16
+"""Connections taken up in one go while goes are long. In short ones libuv takes one at a time, and idle workers their share."""
 
 DRAIN_SECONDS: Final = 1.0
 """Time that an ending worker gives its connections to ask once more and be told to close."""
@@ -27,10 +28,10 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  gunicorn's signature
         super().__init__(*args, **kwargs)
         self._heard = False
-        self._welcoming: Any = None
+        self._tls: Any = None
+        self._welcoming: set[Any] = set()
         self.connections: set[LaneProtocol] = set()
         cfg = self.cfg
-        self.inbox: Inbox | None = None
         self.pressure: Pressure | None = None
         self.limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
 
@@ -43,7 +44,6 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
     def load_wsgi(self) -> None:
         """Load the lane, and let it know its worker."""
         super().load_wsgi()
-        self.inbox = Inbox(self.loop)
         if isinstance(self.asgi, Lane):
             self.asgi.draining = lambda: not self.alive
             self.pressure = Pressure(self.loop, self.asgi.plane.queue_seconds)
@@ -53,19 +53,34 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().notify()
         if not self._heard and self.servers:
             self._heard = True
-            self._welcoming = self.loop.create_task(self._welcome())
+            for listener in self.sockets:
+                listener.sock.listen(self.cfg.backlog)  # asyncio has made the queue short
 
-    async def _welcome(self) -> None:
-        """Take up many callers at once: asyncio's own queue is short, and libuv takes one of it in each turn of the loop.
-
-        Each further server on the same socket takes one more.
-        """
-        context = self._get_ssl_context()
+    def welcome_more(self) -> None:
+        """Take up those who wait to be connected while each turn of the loop takes long: libuv accepts one in each."""
+        if self.pressure is None or not self.pressure.is_felt or not self.alive:
+            return
         for listener in self.sockets:
-            for _ in range(WELCOMED_AT_ONCE - 1):
-                again = listener.sock.dup()
-                self.servers.append(await self.loop.create_server(lambda: LaneProtocol(self), sock=again, ssl=context))
-            listener.sock.listen(self.cfg.backlog)
+            for _ in range(WELCOMED_AT_ONCE):
+                try:
+                    caller, _ = listener.sock.accept()
+                except OSError:  # nobody waits; or no more files may be opened, which libuv's own attempt sees to
+                    break
+                caller.setblocking(False)  # noqa: FBT003  the standard library's signature
+                task = self.loop.create_task(self._connect(caller))
+                self._welcoming.add(task)
+                task.add_done_callback(self._welcoming.discard)
+
+    async def _connect(self, caller: socket.socket) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: LaneProtocol(self), caller, ssl=self._tls)
+        except OSError:  # gone again, or a TLS handshake that failed
+            caller.close()
+
+    def _get_ssl_context(self) -> Any:  # noqa: ANN401  an SSLContext, None without TLS
+        """Raises where certificate or key cannot be read: gunicorn's own goes on without TLS then."""
+        self._tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
+        return self._tls
 
     def handle_exit_signal(self) -> None:
         """SIGTERM: answers say `Connection: close` from now on; who stays silent is let go a moment later."""

@@ -84,14 +84,13 @@ def connection(worker: Any, lane: Any) -> Any:
 
     from serving.lane.protocol import LaneProtocol
     from serving.lane.strict import Limits
-    from serving.lane.turn import Inbox
 
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     cfg = Config()
     cfg.set("http_parser", "fast")
     ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001  as gunicorn's worker has it done
-    around = SimpleNamespace(loop=loop, cfg=cfg, log=None, asgi=lane, limits=Limits(), connections=set(), inbox=Inbox(loop))
+    around = SimpleNamespace(loop=loop, cfg=cfg, log=None, asgi=lane, limits=Limits(), connections=set())
     around.nr_conns = around.nr = 0
     around.max_requests, around.alive, around.pressure = sys.maxsize, True, None
     protocol = LaneProtocol(around)

@@ -6,9 +6,10 @@ import re
 import orjson
 import pytest
 
-from serving.problems import reply_for, turned_away
+from serving.http import Reply
+from serving.problems import reply_for
 from stagedoor import errors, problems
-from stagedoor.problems import BY_CODE, INTERNAL, PROBLEMS, code_of
+from stagedoor.problems import BY_CODE, INTERNAL, PROBLEMS, code_of, tell
 
 
 def ours(kind: type[Exception]) -> bool:
@@ -158,5 +159,7 @@ def test_a_class_added_below_a_leaf_is_told_as_that_leaf() -> None:
     assert inspect.getmodule(Peculiar) is not errors
 
 
-def test_who_is_turned_away_is_told_the_same_at_less_cost() -> None:
-    assert turned_away("a" * 32) == reply_for(errors.Overloaded(), "a" * 32)
+def test_who_is_turned_away_is_told_the_same_as_by_the_table() -> None:
+    for open_inference in (False, True):
+        told = Reply(*tell(errors.Overloaded(), "a" * 32, open_inference=open_inference))
+        assert reply_for(errors.Overloaded(), "a" * 32, open_inference=open_inference) == told
