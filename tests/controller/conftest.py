@@ -1,23 +1,29 @@
-"""The controller's REST as it is, over a registry and a ledger in memory and a board that tests write."""
+"""The controller's REST as it is, over a registry and a ledger in memory and a board that tests write; commands before it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
+from structlog.testing import capture_logs
 
 from registry_hooks.api import Places, Services, create_api
 from registry_hooks.desk import Desk
 from registry_hooks.ledger.chain import Mark, Verification, verify
 from registry_hooks.ledger.entry import GENESIS, Draft, Entry, entry_of, row_of
 from stagedoor.auth import build_authenticator, issue_token
+from stagedoor.cli import main
 from stagedoor.domain.route_tag import write_route
 from stagedoor.domain.traffic import Arm, Route
+from stagedoor.local.endpoints import Endpoints
 from stagedoor.registry.memory import MemoryRegistry
 from stagedoor.settings import Settings
+
+from .serving_apps import FakeGateway, served
 
 
 @dataclass
@@ -123,3 +129,32 @@ def controller(tmp_path: Path) -> Iterator[Controller]:
     made = make_controller(tmp_path)
     made.show()
     return made
+
+
+def tags(controller: Controller) -> dict[str, str]:
+    return dict(controller.registry.model("fraud").tags)
+
+
+def champion(controller: Controller) -> str | None:
+    return controller.registry.model("fraud").aliases.get("champion")
+
+
+Run = Callable[..., Result]
+"""A line of the command line, as its words."""
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway()
+
+
+@pytest.fixture
+def run(controller: Controller, gateway: FakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    for variable in ("STAGEDOOR_TOKEN", "STAGEDOOR_CONTROLLER_URL", "STAGEDOOR_TOKEN_SECRET"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("STAGEDOOR_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    with capture_logs(), served(controller.app) as address, served(gateway.app()) as gate:
+        tokens = {role: controller.token(role) for role in ("admin", "promoter", "predictor")}
+        Endpoints("http://127.0.0.1:1", gate, address, tokens).write(tmp_path / "endpoints.json")
+        yield lambda *arguments: CliRunner().invoke(main, arguments)

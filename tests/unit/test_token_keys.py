@@ -142,3 +142,13 @@ def test_a_secret_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path.chmod(0o644)
     with pytest.raises(ConfigurationError, match="chmod 600"):
         generated_secret(path)
+
+
+def test_after_a_change_of_secret_both_are_good_until_the_old_one_is_dropped() -> None:
+    old, new = (jwt.encode(claims(), letter * 40, "HS256") for letter in "on")
+    overlap = build_authenticator(Settings(token_secret="n" * 40, token_previous_secret="o" * 40))
+    assert ask(overlap, old).subject == ask(overlap, new).subject == "ann"
+    after = build_authenticator(Settings(token_secret="n" * 40))
+    assert ask(after, new).subject == "ann"
+    with pytest.raises(TokenInvalid):
+        ask(after, old)

@@ -7,14 +7,7 @@ import pytest
 
 from serving.codecs import CODECS
 from serving.schema import Signature, compile_signature
-from stagedoor.errors import (
-    BodyTooLarge,
-    InvalidRequest,
-    MalformedBody,
-    MalformedHeader,
-    SchemaMismatch,
-    UnsupportedMediaType,
-)
+from stagedoor.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedHeader, SchemaMismatch, UnsupportedMediaType
 from stagedoor.problems import PROBLEMS
 
 from .decoding import GOOD, MATRIX, MAX_ROWS, NUMBERS, decode, infer

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import mlflow.deployments
 import pytest
 from flask import Flask, Response, jsonify, request
 from werkzeug.serving import make_server
@@ -13,6 +14,7 @@ from stagedoor.mlflow_deployments import watching
 
 TOKEN = "good"
 NOW = 1_000.0
+LATER = NOW + 1
 Json = dict[str, Any]
 
 
@@ -20,6 +22,10 @@ def row(phase: str = "idle", stable: str | None = "7", candidate: str | None = N
     """One model as the controller's board shows it."""
     empty = {"weight": None, "waiting_for": None, "verdict": None, "gates": [], "last": None, "problems": []}
     return {"model": "fraud", "stable": stable, "phase": phase, "candidate": candidate, **empty, **more}
+
+
+def ended(outcome: str, version: str, reason: str, at: float = LATER) -> Json:
+    return {"outcome": outcome, "version": version, "reason": reason, "at": at, "epoch": 13}
 
 
 class Stage:
@@ -112,3 +118,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     stage.start()
     yield stage
     stage.stop()
+
+
+def client(stage: Any) -> Any:
+    return mlflow.deployments.get_deploy_client(stage.target)

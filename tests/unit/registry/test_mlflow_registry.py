@@ -2,16 +2,14 @@
 
 import json
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stagedoor.domain.intent import ModelVersion
 from stagedoor.errors import (
     RegistryConflict,
     RegistryDenied,
@@ -19,62 +17,12 @@ from stagedoor.errors import (
     RegistryGarbled,
     RegistryNotFound,
     RegistryUnavailable,
-    UnsafeArtifact,
 )
 from stagedoor.registry import mlflow_http
 from stagedoor.registry.mlflow_registry import MLflowRegistry
 from stagedoor.registry.port import ANY
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class Liar:
-    """A server whose next answers a test chooses; it notes what it was asked."""
-
-    def __init__(self) -> None:
-        self.answer: Answer = say(b"{}")
-        self.asked: list[tuple[str, str | None]] = []
-        liar = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                liar.asked.append((self.path, self.headers.get("Authorization")))
-                try:
-                    liar.answer(self)
-                except (BrokenPipeError, ConnectionResetError):
-                    self.close_connection = True
-
-            do_POST = do_DELETE = do_GET  # noqa: N815  names of the base class
-
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
-                """Silence."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def liar() -> Iterator[Liar]:
-    liar = Liar()
-    thread = threading.Thread(target=liar.server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield liar
-    liar.server.shutdown()
-    liar.server.server_close()
-    thread.join(5)
-
-
-def say(body: bytes, status: int = 200, length: int | None = None, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        for name, value in headers.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(body) if length is None else length))
-        handler.end_headers()
-        handler.wfile.write(body)
-        handler.close_connection = True
-
-    return answer
+from .conftest import Answer, Liar, registry_at, say
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -95,10 +43,6 @@ MODEL = {"name": "fraud", "aliases": [{"alias": "champion", "version": "1"}], "c
 
 def page(*models: Any, **more: Any) -> bytes:
     return json.dumps({"registered_models": models, **more}).encode()
-
-
-def registry_at(url: str, timeout: float = 0.5) -> MLflowRegistry:
-    return MLflowRegistry(url, timeout=timeout)
 
 
 Change = Callable[[MLflowRegistry], object]
@@ -260,56 +204,3 @@ def test_an_error_never_shows_what_the_server_said(liar: Liar) -> None:
         registry_at(liar.url, 10.0).models()
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
-
-
-@pytest.mark.parametrize("name", ["../evil", "..", "a/b", "/etc/passwd", "a\\b", "nul\0"])
-def test_a_file_that_leads_out_is_unsafe(liar: Liar, tmp_path: Path, name: str) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        if "get-download-uri" in handler.path:
-            say(json.dumps({"artifact_uri": "mlflow-artifacts:/1/model"}).encode())(handler)
-        else:
-            say(json.dumps({"files": [{"path": name, "is_dir": False}]}).encode())(handler)
-
-    liar.answer = answer
-    into = tmp_path / "into"
-    into.mkdir()
-    with pytest.raises(UnsafeArtifact):
-        registry_at(liar.url).fetch(ModelVersion("fraud", "1", "x"), into)
-    assert list(tmp_path.rglob("*")) == [into]
-
-
-def test_a_folder_within_itself_is_unsafe(liar: Liar, tmp_path: Path) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        if "get-download-uri" in handler.path:
-            say(json.dumps({"artifact_uri": "mlflow-artifacts:/1/model"}).encode())(handler)
-        else:
-            say(json.dumps({"files": [{"path": "again", "is_dir": True}]}).encode())(handler)
-
-    liar.answer = answer
-    with pytest.raises(UnsafeArtifact):
-        registry_at(liar.url, timeout=5).fetch(ModelVersion("fraud", "1", "x"), tmp_path)
-
-
-def test_a_version_over_the_size_limit_is_given_up(liar: Liar, tmp_path: Path) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        if "get-download-uri" in handler.path:
-            say(json.dumps({"artifact_uri": "mlflow-artifacts:/1/model"}).encode())(handler)
-        elif "?path=" in handler.path:
-            say(json.dumps({"files": [{"path": "a"}, {"path": "b"}]}).encode())(handler)
-        else:
-            say(b"x" * 600)(handler)
-
-    liar.answer = answer
-    registry = MLflowRegistry(liar.url, timeout=1, max_artifact_bytes=1000)
-    with pytest.raises(RegistryGarbled):
-        registry.fetch(ModelVersion("fraud", "1", "x"), tmp_path)
-
-
-def test_local_links_are_copied_as_links_and_not_followed(liar: Liar, tmp_path: Path) -> None:
-    source, into = tmp_path / "source", tmp_path / "into"
-    source.mkdir()
-    into.mkdir()
-    (source / "leak").symlink_to("/etc/hostname")
-    liar.answer = say(json.dumps({"artifact_uri": source.as_uri()}).encode())
-    registry_at(liar.url).fetch(ModelVersion("fraud", "1", "x"), into)
-    assert (into / "leak").is_symlink()
