@@ -36,18 +36,22 @@ LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """What is imported where a model's requirements name it: known to start no thread that a fork would lose."""
 
+SHAREABLE: Final = (*FOR_PYFUNC, *(name for names in LIBRARIES.values() for name in names))
+"""All that can be shared besides what every worker imports."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_BYTES: Final = 65_536
 
 
-def share_modules(paths: StatePaths) -> None:
+def share_modules(paths: StatePaths) -> frozenset[str]:
     """Import what the workers will need for the machine's last snapshot, and keep the collector away from it.
 
-    Never raises: what cannot be imported is left to the worker or the version that needs it, which says so.
+    Gives the names of it all. Never raises: what cannot be imported is left to the worker or the version that needs it,
+    which says so.
     """
     wanted = (*ALWAYS, *modules_for(_snapshot(paths), paths.store))
     if sys.modules.keys() >= set(wanted):
-        return
+        return frozenset(wanted)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of their own futures, in lines that are no log lines
@@ -55,6 +59,7 @@ def share_modules(paths: StatePaths) -> None:
             _import(name)
     gc.collect()
     gc.freeze()  # a collection in a worker would write into every page that holds an object
+    return frozenset(wanted)
 
 
 def _import(name: str) -> None:

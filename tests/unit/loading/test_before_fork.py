@@ -102,12 +102,14 @@ def test_what_comes_to_be_needed_is_imported_before_the_next_fork(tmp_path: Path
     late = f"""
 {MASTER}
 import gc
+from types import SimpleNamespace
+master = SimpleNamespace(WORKERS=dict(), num_workers=2)
 frozen = gc.get_freeze_count()
-conf.pre_fork(None, None)
+conf.pre_fork(master, None)
 assert gc.get_freeze_count() == frozen  # nothing new: no collection before each fork
 from serving import before_fork
 before_fork.modules_for = lambda *_: ("wave",)
-conf.pre_fork(None, None)
+conf.pre_fork(master, None)
 print("wave" in sys.modules, gc.get_freeze_count() > frozen)
 """
     assert run(late, tmp_path) == "True True"
