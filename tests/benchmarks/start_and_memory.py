@@ -27,6 +27,8 @@ from pathlib import Path
 import requests
 from rig import ROOT, console, cpu_seconds, free_port, print_table, process, tree_of, wait_for
 
+from serving.compiling.promotion import is_candidate, tools
+
 MODEL = "digits"
 """One of the demo's, which MLflow's server can serve as well: ONNX with a tensor signature."""
 
@@ -63,6 +65,21 @@ def served_before(state: Path) -> None:
         told = json.loads(endpoints.read_text())
         url = f"{told['gateway']}/models/{MODEL}/invocations"
         wait_for(lambda: _answers(url, told["tokens"]["predictor"]), 120, "the demo's models", pause=0.2)
+        wait_for(lambda: not tools() or _is_compiled(state), 300, "the compiled forms of the demo's models", pause=0.2)
+
+
+def _is_compiled(state: Path) -> bool:
+    """Whether the snapshot names the last form of each version: its graph, or the version where there is none."""
+    serving = state / "serving"
+    found = {(name, version): what for name, version, _, what in json.loads((serving / "store" / "index.json").read_text())}
+    for name, model in json.loads((serving / "snapshot.json").read_text())["models"].items():
+        for version, entry in model.get("versions", {}).items():
+            known = found.get((name, version))
+            if known is None or known["compiled"] != entry.get("compiled", ""):
+                return False
+            if not known["said"] and is_candidate(serving / "store" / known["digest"]):
+                return False
+    return True
 
 
 def onnx_alone(state: Path, into: Path) -> Path:

@@ -79,9 +79,9 @@ class House:
         return int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
 
     def flavors(self) -> set[str]:
-        """As what the workers have loaded the model."""
+        """As what the workers have loaded the model; "nothing" where one has not yet."""
         reports = [report["models"].get(MODEL, {}).get("loaded", ()) for report in self.system.workers()]
-        return {str(version["flavor"]) for loaded in reports for version in loaded}
+        return {str(version["flavor"]) for loaded in reports for version in loaded or ({"flavor": "nothing"},)}
 
 
 @contextmanager
@@ -120,10 +120,8 @@ def nudge(found: House) -> None:
 
 
 def _until_compiled(found: House) -> None:
-    """Give the compiled form time to take over; what is served then is told with the figures."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while found.flavors() != {"onnx"} and time.monotonic() < deadline:
-        time.sleep(0.2)
+    """Wait until the compiled form has taken over in every worker: it serves as it is before. Raises TimeoutError."""
+    wait_for(lambda: found.flavors() == {"onnx"}, WAIT_SECONDS, "the compiled form in every worker", pause=0.2)
 
 
 def until_right(running: Running, workload: Workload, pause: float = 0.05, seconds: float = WAIT_SECONDS) -> None:
