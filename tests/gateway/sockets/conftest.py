@@ -8,8 +8,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -123,6 +125,8 @@ class Gateway:
     pid: int
     log: Path
     house: StatePaths
+    trust: ssl.SSLContext | None = None
+    """What callers trust, where the gateway speaks TLS."""
 
     def token(self, *roles: str, models: tuple[str, ...] = ("*",), subject: str = "ann", lifetime: int = 3600) -> str:
         settings = Settings(state_dir=self.house.root)
@@ -130,10 +134,17 @@ class Gateway:
             settings, subject=subject, roles=roles or ("tester",), models=models, lifetime_seconds=lifetime, now=time.time()
         )
 
+    def connect(self, seconds: float = 15, source: str = "127.0.0.1") -> socket.socket:
+        """A connection; over TLS it says so where the other side ends without saying goodbye."""
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=seconds, source_address=(source, 0))
+        if self.trust is None:
+            return plain
+        return self.trust.wrap_socket(plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False)
+
     def send(self, raw: bytes, seconds: float = 15, source: str = "127.0.0.1") -> Answer:
         """Write bytes as they are, and read one answer."""
         started = time.monotonic()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds, source_address=(source, 0)) as connection:
+        with self.connect(seconds, source) as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what it said before it stopped reading counts
                 connection.sendall(raw)
             return read_answer(connection, started)
@@ -223,14 +234,20 @@ of_the_lane = pytest.mark.parametrize("gateway", ["lane"], indirect=True, scope=
 
 
 @contextlib.contextmanager
-def started(kind: str, house: StatePaths, folder: Path, **changes: str) -> Iterator[Gateway]:
-    """A gateway of two workers that writes its log into `folder`; `changes` are environment variables."""
+def started(
+    kind: str, house: StatePaths, folder: Path, trust: ssl.SSLContext | None = None, **changes: str
+) -> Iterator[Gateway]:
+    """A gateway of two workers with a copy of `house` and a log of its own in `folder`; `changes` are environment variables.
+
+    Two gateways in one house would take each other's workers and counters for their own.
+    """
     log = folder / "gateway.log"
+    own = StatePaths(Path(shutil.copytree(house.root, folder / "state")))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {
-        "STAGEDOOR_STATE_DIR": str(house.root),
+        "STAGEDOOR_STATE_DIR": str(own.root),
         "STAGEDOOR_MAX_BODY_BYTES": str(MAX_BODY),
         "STAGEDOOR_MAX_ROWS": str(MAX_ROWS),
         "STAGEDOOR_PREDICT_TIMEOUT_SECONDS": "2",
@@ -247,7 +264,7 @@ def started(kind: str, house: StatePaths, folder: Path, **changes: str) -> Itera
     with log.open("wb") as sink:
         child = subprocess.Popen(command, env=environment, stdout=sink, stderr=sink, start_new_session=True)
     try:
-        running = Gateway(kind, port, child.pid, log, house)
+        running = Gateway(kind, port, child.pid, log, own, trust)
         _wait_until_ready(running, child)
         yield running
     finally:

@@ -13,6 +13,10 @@ HERE = Path(__file__).parent
 COLUMNS = ("mean radius", "mean texture", "mean area")
 
 
+GIVEN: Any = {"pip_requirements": []}
+"""Without it MLflow runs each model in a process of its own to find out what it imports."""
+
+
 def save_models(folder: Path, store: Store) -> dict[str, str]:
     """Save them all in `folder` and take them into the store; their digests by name."""
     with warnings.catch_warnings():
@@ -28,18 +32,20 @@ def save_models(folder: Path, store: Store) -> dict[str, str]:
         for name, regularisation in (("cancer", 1.0), ("cancer2", 0.001)):
             fitted = LogisticRegression(C=regularisation, max_iter=2000).fit(data / 100, frame.target)
             onnx = to_onnx(fitted, data[:1], options={"zipmap": False})
-            mlflow.onnx.save_model(onnx, folder / name, signature=ModelSignature(columns))
+            mlflow.onnx.save_model(onnx, folder / name, signature=ModelSignature(columns), **GIVEN)
         digits = load_digits()
         pixels = digits.data.astype("float32")
         fitted = LogisticRegression(max_iter=50).fit(pixels / 16, digits.target)
         onnx = to_onnx(fitted, pixels[:1], options={"zipmap": False})
-        mlflow.onnx.save_model(onnx, folder / "digits", signature=mlflow.models.infer_signature(pixels[:2]))
+        mlflow.onnx.save_model(onnx, folder / "digits", signature=mlflow.models.infer_signature(pixels[:2]), **GIVEN)
         amounts = ModelSignature(Schema([ColSpec("double", "amount"), ColSpec("long", "count", required=False)]))
         for name in ("moody", "calm", "counted"):
-            mlflow.pyfunc.save_model(folder / name, python_model=str(HERE / "models" / f"{name}.py"), signature=amounts)
+            mlflow.pyfunc.save_model(
+                folder / name, python_model=str(HERE / "models" / f"{name}.py"), signature=amounts, **GIVEN
+            )
         for name, operation in (("absolute", "Abs"), ("root", "Sqrt")):
-            mlflow.onnx.save_model(_one_operation(operation), folder / name)
-        mlflow.onnx.save_model(_network(), folder / "network")
+            mlflow.onnx.save_model(_one_operation(operation), folder / name, **GIVEN)
+        mlflow.onnx.save_model(_network(), folder / "network", **GIVEN)
     return {path.name: store.ingest(_copier(path)) for path in sorted(folder.iterdir())}
 
 
