@@ -10,7 +10,6 @@ import gc
 import importlib
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -25,11 +24,17 @@ from stagedoor.paths import StatePaths
 ALWAYS: Final = ("serving.wiring", "a2wsgi", "uvloop")
 """What every worker imports, with all that these import in turn."""
 
-FOR_PYFUNC: Final = ("mlflow.pyfunc", "mlflow.pyfunc.model", "pandas")
+FOR_PYFUNC: Final = (
+    *("mlflow.pyfunc", "mlflow.pyfunc.model", "pandas"),
+    *("pyarrow.pandas_compat", "serving.loading.loaders.pyfunc"),  # imported late, with the first frame and the first load
+)
 """What MLflow's own loader needs."""
 
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
-    "scikit-learn": ("sklearn.pipeline", "sklearn.linear_model", "sklearn.ensemble", "mlflow.sklearn"),
+    "scikit-learn": (
+        *("sklearn.pipeline", "sklearn.linear_model", "sklearn.ensemble", "mlflow.sklearn"),
+        "narwhals._pandas_like.namespace",  # with which scikit-learn looks at its first frame
+    ),
     "skops": ("skops.io",),
     "xgboost": ("xgboost", "mlflow.xgboost"),
     "lightgbm": ("lightgbm", "mlflow.lightgbm"),
@@ -43,15 +48,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MOST_BYTES: Final = 65_536
 
 
-def share_modules(paths: StatePaths) -> frozenset[str]:
+def share_modules(paths: StatePaths, tried: frozenset[str] = frozenset()) -> frozenset[str]:
     """Import what the workers will need for the machine's last snapshot, and keep the collector away from it.
 
-    Gives the names of it all. Never raises: what cannot be imported is left to the worker or the version that needs it,
-    which says so.
+    Gives the names of it all, and does nothing for those that were `tried` before. Never raises: what cannot be imported is
+    left to the worker or the version that needs it, which says so.
     """
     wanted = (*ALWAYS, *modules_for(_snapshot(paths), paths.store))
-    if sys.modules.keys() >= set(wanted):
-        return frozenset(wanted)
+    if tried.issuperset(wanted):
+        return tried
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of their own futures, in lines that are no log lines
@@ -59,7 +64,7 @@ def share_modules(paths: StatePaths) -> frozenset[str]:
             _import(name)
     gc.collect()
     gc.freeze()  # a collection in a worker would write into every page that holds an object
-    return frozenset(wanted)
+    return tried.union(wanted)
 
 
 def _import(name: str) -> None:

@@ -63,7 +63,7 @@ class Renewal:
 
     def share(self) -> None:
         """Import what the snapshot of now needs."""
-        self._shared |= share_modules(self._paths)
+        self._shared = share_modules(self._paths, self._shared)
 
     def make_way(self, worker: Any) -> None:  # noqa: ANN401  gunicorn's worker
         """Called before each `worker` of a reload is forked; before the second it waits until the first takes requests.

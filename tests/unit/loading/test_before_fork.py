@@ -108,9 +108,12 @@ frozen = gc.get_freeze_count()
 conf.pre_fork(master, None)
 assert gc.get_freeze_count() == frozen  # nothing new: no collection before each fork
 from serving import before_fork
-before_fork.modules_for = lambda *_: ("wave",)
+before_fork.modules_for = lambda *_: ("wave", "there_is_no_such_module")
 conf.pre_fork(master, None)
 print("wave" in sys.modules, gc.get_freeze_count() > frozen)
+frozen = gc.get_freeze_count()
+conf.pre_fork(master, None)
+assert gc.get_freeze_count() == frozen  # what cannot be imported is not tried again
 """
     assert run(late, tmp_path) == "True True"
 
