@@ -10,6 +10,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final
 
+from serving.allowance import Allowance
 from serving.checked import Check
 from serving.joint import Joint
 from serving.tickets import Done, Lines, Ticket, rows_in
@@ -22,12 +23,8 @@ __all__ = ["Batcher", "Done", "Ticket"]
 MAX_WAITING_ROWS: Final = 4096
 MAX_WAIT_SECONDS: Final = 5.0
 HANGS_AFTER_SECONDS: Final = 5.0
-LEAST_PATIENCE: Final = 5
-"""Whatever the bound in seconds, so many batches may be waited for: a slow model has its callers wait for it. The quickest
-batches are meant: under overload all of them become slow, and that shall not lengthen the queue."""
-
 SURE_BATCHES: Final = 2
-"""So many full batches may always wait: who is in one of them does not wait for long, however busy the machine is."""
+"""So many full batches may wait until the queue is found to stand: a burst is no overload, however busy the machine is."""
 
 GATHERING_SHARE: Final = 0.2
 GATHERING_SECONDS: Final = 0.001
@@ -36,9 +33,6 @@ one batch with those who wait they cost hardly more than in the one after. Nobod
 
 TURN_SECONDS: Final = 0.05
 """After so long a drain gives its thread to whatever else waits for one, and queues for another."""
-
-_SMOOTHING: Final = 1 / 8
-_DRIFT: Final = 1.001
 
 
 class _Turn:
@@ -75,7 +69,7 @@ class Batcher:
         self._max_rows = max_rows
         self._run_in = run_in
         self._max_waiting_rows = max_waiting_rows
-        self._max_wait = max_wait_seconds
+        self._allowance = Allowance(max_wait_seconds)
         self._hangs_after = hangs_after_seconds
         self._clock = clock
         self._guard = Lock()
@@ -83,9 +77,8 @@ class Batcher:
         self._lines = Lines(self._guard)  # sorted from `_arrived`, by whoever has the turn
         self._waiting = 0
         self._waiting_rows = 0
+        self._rows_in_hand = 0
         self._turn: _Turn | None = None
-        self._seconds = 0.0  # moving average of a batch's
-        self._least = 0.0  # what a batch takes where nothing else wants the cores
 
     @property
     def waiting_rows(self) -> int:
@@ -102,7 +95,7 @@ class Batcher:
 
         `done` gets the outputs or the error, once, in the thread that predicts. It should be quick: others wait behind it.
         """
-        ticket = Ticket(self._guard, inputs, done)
+        ticket = Ticket(self._guard, inputs, done, self._clock())
         rows = inputs.rows
         starting = None
         with self._guard:
@@ -132,13 +125,16 @@ class Batcher:
             return True
         if waiting + rows > self._max_waiting_rows:
             return False
+        allowance = self._allowance
+        if not allowance.admits(self._rows_in_hand + waiting + rows, self._clock()):
+            return False
         if waiting + rows <= SURE_BATCHES * self._max_rows and not self._joint.one_by_one:
             return True
-        usual, since = self._seconds, turn.since
+        usual, since = allowance.usual, turn.since
         age = 0.0 if since is None else self._clock() - since
         left = usual - age if age < usual else age
         ahead = self._waiting if self._joint.one_by_one else max(-(-waiting // self._max_rows), len(self._lines))
-        patience = max(self._max_wait, LEAST_PATIENCE * self._least if usual else MAX_WAIT_SECONDS)  # 0: nothing is known yet
+        patience = allowance.patience if usual else max(allowance.patience, MAX_WAIT_SECONDS)  # nothing is known yet
         return left + ahead * max(usual, age) <= patience
 
     def _start(self, turn: _Turn, ticket: Ticket) -> None:
@@ -170,7 +166,7 @@ class Batcher:
             while batch := self._next(turn):
                 self._serve(turn, batch)
                 if 0 < self._waiting_rows < self._max_rows:
-                    time.sleep(min(GATHERING_SHARE * self._seconds, GATHERING_SECONDS))
+                    time.sleep(min(GATHERING_SHARE * self._allowance.usual, GATHERING_SECONDS))
                 if self._clock() > until:
                     if self._is_handed_on(turn):
                         return
@@ -199,12 +195,14 @@ class Batcher:
 
     def _serve(self, turn: _Turn, batch: list[Ticket]) -> None:
         began = turn.since = self._clock()
+        self._allowance.began(began, began - batch[-1].at)
+        rows = self._rows_in_hand = rows_in(batch)
         self._joint.answer([ticket.inputs for ticket in batch], lambda at, answer: _tell(batch[at], answer))
         turn.since = None
         if self._turn is turn:  # one that seemed to hang says nothing of the others
-            seconds = (self._clock() - began) * min(1.0, self._max_rows / max(rows_in(batch), 1))
-            self._seconds += (seconds - self._seconds) * (_SMOOTHING if self._seconds else 1.0)
-            self._least = min(seconds, self._least * _DRIFT) if self._least else seconds
+            now = self._clock()
+            self._allowance.ended(now, (now - began) * min(1.0, self._max_rows / max(rows, 1)), rows)
+            self._rows_in_hand = 0
 
     def _is_handed_on(self, turn: _Turn) -> bool:
         """Whether the rest will be served by the next free thread; if none can be had, it is for this one."""

@@ -17,6 +17,7 @@ from serving.loading.version import Version
 from serving.pool import Pool, View
 from serving.rooms import Room
 from serving.running import run
+from serving.solo import Solos
 from serving.values import Outputs
 from stagedoor.auth import Principal
 from stagedoor.errors import Overloaded
@@ -30,6 +31,7 @@ TakeBack = Callable[[], bool]
 class _Quarters(NamedTuple):
     room: Room
     batchers: Batchers
+    solos: Solos
 
 
 class Crew:
@@ -69,8 +71,11 @@ class Crew:
 
         One whose answer may be known has to be read for that to be seen.
         """
-        batcher = self._batcher(attempt) if attempt.choice.tuning.cache is None else None
-        return batcher is None or batcher.has_room(1)
+        version = attempt.version
+        if version is None or attempt.choice.tuning.cache is not None:
+            return True
+        batcher = self._batcher(attempt)
+        return self._place(attempt).solos.of(version).has_room() if batcher is None else batcher.has_room(1)
 
     def start(self, attempt: Attempt, principal: Principal, done: Done) -> TakeBack:
         """The same by another thread, which calls `done`; in this one where the answer is known. Raises Overloaded."""
@@ -100,8 +105,8 @@ class Crew:
         return self._stable if attempt.fallback is None else self._trial
 
     def _start(self, attempt: Attempt, done: Done) -> TakeBack:
-        decoded = attempt.decoded
-        assert decoded is not None  # noqa: S101  it has been read
+        version, decoded = attempt.version, attempt.decoded
+        assert version is not None and decoded is not None  # noqa: PT018, S101  it has been read
         batcher = self._batcher(attempt)
         if batcher is not None:
             return batcher.submit(decoded.inputs, done).cancel
@@ -113,7 +118,7 @@ class Crew:
                 answer = error
             done(answer)
 
-        return self._place(attempt).room.submit(work).cancel
+        return self._place(attempt).solos.of(version).submit(work)
 
     def _batcher(self, attempt: Attempt) -> Batcher | None:
         version, choice = attempt.version, attempt.choice
@@ -196,7 +201,7 @@ class Crew:
 
 
 def _quarters(room: Room, max_wait_seconds: float) -> _Quarters:
-    return _Quarters(room, Batchers(room, max_wait_seconds))
+    return _Quarters(room, Batchers(room, max_wait_seconds), Solos(room, max_wait_seconds))
 
 
 def _run(attempt: Attempt) -> Outputs:

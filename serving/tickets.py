@@ -15,12 +15,13 @@ _ALONE: Final = -1
 
 
 class Ticket:
-    """One caller's place in the queue. `begun`: it is too late to leave; `inputs` are being predicted with."""
+    """One caller's place in the queue, taken `at`. `begun`: it is too late to leave; `inputs` are being predicted with."""
 
-    __slots__ = ("_guard", "begun", "cancelled", "done", "inputs")
+    __slots__ = ("_guard", "at", "begun", "cancelled", "done", "inputs")
 
-    def __init__(self, guard: Lock, inputs: Inputs, done: Done) -> None:
+    def __init__(self, guard: Lock, inputs: Inputs, done: Done, at: float) -> None:
         self._guard = guard
+        self.at = at
         self.inputs = inputs
         self.done = done
         self.begun = False

@@ -1,14 +1,15 @@
 """When an event loop has more to do than it can: told by how long requests wait for it, not by how many there are.
 
 What is ready at one moment is taken up in one go. A request has waited at least since its go began, and came, at the earliest,
-when the go before it did. Only a wait that lasts is overload (the idea of CoDel, RFC 8289): a burst, or a moment in which the
-machine did something else, is waited out.
+when the go before it did. Only a wait that lasts is overload (see serving.standing): a burst, or a moment in which the machine
+did something else, is waited out.
 """
 
 from asyncio import AbstractEventLoop
 from typing import Final
 
-LASTING_SECONDS: Final = 0.1
+from serving.standing import Standing
+
 LEAST_REQUESTS: Final = 48
 """So many of each go are answered, however long it takes: with few callers it is the machine that is slow, not the queue."""
 
@@ -18,14 +19,12 @@ class Pressure:
 
     __slots__ = (
         "_began",
-        "_calm_since",
         "_ended",
         "_in_one_go",
         "_length",
         "_limit",
-        "_long_since",
         "_loop",
-        "_over",
+        "_standing",
         "_taken",
     )
 
@@ -37,9 +36,7 @@ class Pressure:
         self._began = 0.0
         self._ended = 0.0
         self._length = 0.0  # of the go before this one, 0 if the loop had nothing to do in between
-        self._long_since: float | None = None
-        self._calm_since = 0.0
-        self._over = False
+        self._standing = Standing()
 
     @property
     def is_felt(self) -> bool:
@@ -56,21 +53,13 @@ class Pressure:
             self._taken = 0
             self._loop.call_soon(self._go_ends)
         self._taken += 1
-        if not self._over or self._taken <= LEAST_REQUESTS or now - self._began + self._length <= self._limit:
+        if not self._standing.over or self._taken <= LEAST_REQUESTS or now - self._began + self._length <= self._limit:
             return False
-        self._calm_since = now
+        self._standing.refused(now)
         return True
 
     def _go_ends(self) -> None:
         now = self._ended = self._loop.time()
         self._in_one_go = False
         self._length = now - self._began
-        if self._over:
-            self._over = now - self._calm_since < LASTING_SECONDS
-        elif self._length <= self._limit or self._taken <= LEAST_REQUESTS:
-            self._long_since = None
-        elif self._long_since is None:
-            self._long_since = now
-        elif now - self._long_since > LASTING_SECONDS:
-            self._over = True
-            self._calm_since = now
+        self._standing.saw(now, too_long=self._length > self._limit and self._taken > LEAST_REQUESTS)

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from serving.lane.pressure import LASTING_SECONDS, LEAST_REQUESTS, Pressure
+from serving.lane.pressure import LEAST_REQUESTS, Pressure
+from serving.standing import LASTING_SECONDS
 
 LIMIT = 0.010
 
