@@ -14,7 +14,10 @@ from serving.targets import Target
 from stagedoor.auth import Principal
 from stagedoor.errors import MalformedHeader
 
-_ONCE: Final = ("authorization", "x-request-id", "content-type", "content-encoding", "content-length")
+_ONCE: Final = ("authorization", "x-request-id", "content-type", "content-length")
+
+CODINGS: Final = "content-encoding"
+"""Sent twice it is one list of codings (RFC 9110, 5.3 and 8.4), as WSGI shows it anyway."""
 
 
 class Head(NamedTuple):
@@ -32,9 +35,12 @@ class Head(NamedTuple):
         seen: dict[str, str] = {}
         repeated = set()
         for name, value in request.headers:
-            if name in seen:
-                repeated.add(name)
-            seen.setdefault(name, value)
+            if name not in seen:
+                seen[name] = value
+                continue
+            repeated.add(name)
+            if name == CODINGS:
+                seen[name] += f", {value}"
         return cls(request.path, request.query, seen, frozenset(repeated), request.remote)
 
     def refuse_repeated(self) -> None:

@@ -92,9 +92,3 @@ def observe(model: str, version: str, seconds: Sequence[float]) -> None:
 @lru_cache(maxsize=4096)
 def _duration(model: str, version: str) -> Histogram:
     return DURATION.labels(model, version)
-
-
-@lru_cache(maxsize=4096)
-def cached(model: str, version: str, result: str) -> Counter:
-    """Requests to a version whose answers are kept, by what came of looking: hit, miss or joined."""
-    return CACHE.labels(model, version, result)

@@ -7,7 +7,7 @@ from string import punctuation
 from typing import Any, Final
 from urllib.parse import quote
 
-from serving.exchange import Exchange, Head
+from serving.exchange import CODINGS, Exchange, Head
 from serving.http import Reply
 from serving.lane.turn import Inbox, Turn
 from serving.plane import Plane
@@ -159,6 +159,8 @@ def head_of(path: str, query: str, raw: Iterable[tuple[bytes, bytes]], remote: s
         names = [name for name, _ in pairs]
         repeated = frozenset(name for name in headers if names.count(name) > 1)
         headers = dict(reversed(pairs))
+        if CODINGS in repeated:
+            headers[CODINGS] = ", ".join(value for name, value in pairs if name == CODINGS)
     return Head(path, query, headers, repeated, remote)
 
 

@@ -21,6 +21,9 @@ WELCOMED_AT_ONCE: Final = 16
 DRAIN_SECONDS: Final = 1.0
 """Time that an ending worker gives its connections to ask once more and be told to close."""
 
+GOODBYE_SECONDS: Final = 5.0
+"""Time that an ending worker gives a caller of TLS to read what is left and to close, too."""
+
 
 class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no types
     """The worker. It tells the lane when it is on its way out, and does not wait for connections that say nothing."""
@@ -39,6 +42,8 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         """Begin. gunicorn names its protocol class in the module, which is the only place to change it."""
         ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001  it keeps what it finds on the class it is called on
         gasgi.ASGIProtocol = LaneProtocol
+        if self.cfg.is_ssl:  # where certificate or key are no good this ends the worker; gunicorn would go on without TLS
+            self._tls = sock.ssl_context(self.cfg)
         super().init_process()
 
     def load_wsgi(self) -> None:
@@ -78,8 +83,6 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
             caller.close()
 
     def _get_ssl_context(self) -> Any:  # noqa: ANN401  an SSLContext, None without TLS
-        """Raises where certificate or key cannot be read: gunicorn's own goes on without TLS then."""
-        self._tls = sock.ssl_context(self.cfg) if self.cfg.is_ssl else None
         return self._tls
 
     def handle_exit_signal(self) -> None:
@@ -91,4 +94,6 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         for connection in tuple(self.connections):
             if connection.is_idle:
                 connection._close_transport()  # noqa: SLF001  a part of this worker
+                if self._tls is not None:  # asyncio waits half a minute for each caller's own goodbye
+                    self.loop.call_later(GOODBYE_SECONDS, connection.transport.abort)
         self.loop.call_later(DRAIN_SECONDS, self._let_go)

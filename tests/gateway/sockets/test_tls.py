@@ -199,6 +199,19 @@ def test_sigterm_ends_it_behind_the_last_answer(kind: str, house: StatePaths, ce
         assert silent.recv(1) == b""
 
 
+def test_who_does_not_close_too_does_not_hold_up_the_end(house: StatePaths, certificate: Certificate, tmp_path: Path) -> None:
+    with (
+        started("lane", house, tmp_path, certificate.trust(), GUNICORN_CMD_ARGS=certificate.options) as gateway,
+        gateway.connect(30) as silent,
+        gateway.connect(30) as idle,
+    ):
+        idle.sendall(GOOD[0].bytes(PAGE, gateway.token()))
+        assert read_answer(idle, time.monotonic()).status == 200
+        os.kill(gateway.pid, signal.SIGTERM)
+        assert exit_status(gateway.pid, 20) == 0  # graceful_timeout is 30, and so is what asyncio waits for a goodbye
+        assert (hear(silent), hear(idle)) == (b"", b"")
+
+
 def exit_status(pid: int, seconds: float) -> int:
     """A child's, which is left to be waited for by who started it."""
     deadline = time.monotonic() + seconds
