@@ -48,7 +48,7 @@ class Worker:
     def start_in_loop(self) -> None:
         """`start`, in the thread of a running event loop, which then writes the records of what it has answered."""
         self.start()
-        self.recorder.write_in_loop(asyncio.get_running_loop().call_soon)
+        self.recorder.count_in_loop(asyncio.get_running_loop().call_soon)
 
     def stop(self) -> None:
         """End the background threads and write out the last records."""
@@ -67,5 +67,5 @@ def build_worker() -> Worker:
     recorder = Recorder(sys.stderr.buffer if settings.log_requests else None, UnitBook(paths.units))
     pool = Pool(settings, paths)
     plane = Plane(settings, authenticator, pool, Books(recorder), Shadow(settings.predict_timeout_seconds))
-    services = Services(settings, authenticator, pool, plane, paths, before_scrape=recorder.flush)
+    services = Services(settings, authenticator, pool, plane, paths, before_scrape=recorder.catch_up)
     return Worker(settings, paths, authenticator, pool, plane, recorder, create_app(services))

@@ -61,6 +61,8 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401  asyncio's signature
         """Take the connection, and expect its first request soon."""
         super().connection_made(transport)
+        if transport.get_extra_info("sslcontext") is None:
+            transport.set_write_buffer_limits(high=0)  # uvloop writes at once then, not in another turn of its loop
         peername = transport.get_extra_info("peername")
         self._remote = peername[0] if isinstance(peername, tuple) else ""
         self.worker.connections.add(self)

@@ -1,7 +1,8 @@
 """What the garbage collector walks through.
 
-Frameworks and models are hundreds of thousands of objects that stay. Walking through them again and again while requests make
-new ones costs CPU and holds up whoever is being answered; so they are set aside as soon as they are loaded.
+Frameworks are hundreds of thousands of objects that stay, most of them on pages that workers share. To walk through them while
+requests make new ones costs CPU, holds up whoever is being answered, and copies each page; so what a worker begins with is
+never walked through again. What it loads later is, when a version goes: there may be cycles among it.
 """
 
 import gc
@@ -12,16 +13,11 @@ YOUNG_OBJECTS: Final = 20_000
 
 
 def relax() -> None:
-    """Collect less often; once in each worker."""
+    """Collect less often, and nothing of what exists now; once in each worker, before it loads versions."""
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
-
-
-def set_aside() -> None:
-    """Exempt all that exists now. What is dropped later is freed as ever, but for cycles: see `reclaim`."""
     gc.freeze()
 
 
 def reclaim() -> None:
-    """Free the cycles among what had been set aside. Takes as long as the heap is large: for after an eviction."""
-    gc.unfreeze()
+    """Free the cycles among what was loaded. Takes as long as that is large: for after an eviction."""
     gc.collect()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from serving.loading.version import Version
-from serving.pool.heap import reclaim, set_aside
+from serving.pool.heap import reclaim
 from serving.pool.view import Key
 from serving.values import Inputs, Outputs, Predictor, TensorSpec
 from stagedoor.errors import ArtifactError, LoadFailed, OverBudget
@@ -128,7 +128,6 @@ class Shelf:
             with self._slots:
                 self._make_room(key, memory_bytes)
                 version = self._load(key)
-                set_aside()
         except ArtifactError as error:
             self._land(key, error, future)
         except Exception as error:  # noqa: BLE001  a load must never end in silence: whoever waits would wait for ever
