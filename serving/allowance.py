@@ -8,9 +8,6 @@ LEAST_PATIENCE: Final = 5
 """Whatever the bound in seconds, so many goes may be waited for: a slow model has its callers wait for it. The quickest goes
 are meant: under overload all of them become slow, and that shall not lengthen the queue."""
 
-PACE_SECONDS: Final = 0.05
-"""For so long rows are counted before they are taken for the pace."""
-
 _SMOOTHING: Final = 1 / 8
 _DRIFT: Final = 1.001
 
@@ -22,14 +19,12 @@ class Allowance:
     call it at once: what they overwrite of each other is but one reading.
     """
 
-    __slots__ = ("_done", "_pace", "_since", "_standing", "_wait", "least", "usual")
+    __slots__ = ("_pace", "_standing", "_wait", "least", "usual")
 
     def __init__(self, wait_seconds: float) -> None:
         self._wait = wait_seconds
         self._standing = Standing()
-        self._pace = 0.0  # rows per second, while there was no pause
-        self._done = 0
-        self._since: float | None = None
+        self._pace = 0.0  # rows per second of work: pauses, which refusals would make longer, do not count
         self.usual = 0.0  # moving average of a go, 0 while nothing is known
         self.least = 0.0  # what a go takes where nothing else wants the cores
 
@@ -53,16 +48,10 @@ class Allowance:
         """A go begins with what has waited at least so long."""
         self._standing.saw(now, too_long=bool(self.usual) and youngest_waited > self.patience)
 
-    def ended(self, now: float, seconds: float, rows: int) -> None:
-        """A go of `rows` took so long."""
-        self.usual += (seconds - self.usual) * (_SMOOTHING if self.usual else 1.0)
+    def ended(self, seconds: float, rows: int) -> None:
+        """A go took so long, in which `rows` were worked on side by side."""
+        share = _SMOOTHING if self.usual else 1.0
+        self.usual += (seconds - self.usual) * share
         self.least = min(seconds, self.least * _DRIFT) if self.least else seconds
-        if self._since is None or now - self._since > 2 * PACE_SECONDS + seconds:  # nothing to do in between is no pace
-            self._since, self._done = now, 0
-            return
-        self._done += rows
-        elapsed = now - self._since
-        if elapsed >= PACE_SECONDS:
-            pace = self._done / elapsed
-            self._pace = (self._pace + pace) / 2 if self._pace else pace
-            self._since, self._done = now, 0
+        if seconds > 0:
+            self._pace += (rows / seconds - self._pace) * share

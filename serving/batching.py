@@ -200,8 +200,8 @@ class Batcher:
         self._joint.answer([ticket.inputs for ticket in batch], lambda at, answer: _tell(batch[at], answer))
         turn.since = None
         if self._turn is turn:  # one that seemed to hang says nothing of the others
-            now = self._clock()
-            self._allowance.ended(now, (now - began) * min(1.0, self._max_rows / max(rows, 1)), rows)
+            # A batch that one caller alone has made too large says how long a full one takes.
+            self._allowance.ended((self._clock() - began) * min(1.0, self._max_rows / max(rows, 1)), min(rows, self._max_rows))
             self._rows_in_hand = 0
 
     def _is_handed_on(self, turn: _Turn) -> bool:

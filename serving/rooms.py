@@ -12,7 +12,7 @@ from stagedoor.errors import Overloaded
 
 T = TypeVar("T")
 
-NICENESS: Final = 5
+NICENESS: Final = 2
 
 
 class Room:

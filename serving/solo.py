@@ -20,6 +20,7 @@ class Solo:
         self._allowance = Allowance(max_wait_seconds)
         self._guard = Lock()
         self.on_their_way = 0  # those who wait, and those in hand
+        self._in_hand = 0
 
     def has_room(self) -> bool:
         """Whether one more would be answered in time; also for who has yet to read it."""
@@ -35,11 +36,15 @@ class Solo:
         def run() -> None:
             began = self._clock()
             self._allowance.began(began, began - came)
+            with self._guard:
+                self._in_hand += 1
             try:
                 work()
             finally:
-                now = self._clock()
-                self._allowance.ended(now, now - began, 1)
+                with self._guard:
+                    side_by_side = self._in_hand
+                    self._in_hand -= 1
+                self._allowance.ended(self._clock() - began, side_by_side)
 
         with self._guard:
             self.on_their_way += 1

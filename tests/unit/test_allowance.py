@@ -13,7 +13,7 @@ def overloaded(rows: int, seconds: float, allowance: Allowance, begin: float = 0
         allowance.began(now, 60.0)
         allowance.admits(1_000_000, now)  # and more keeps coming
         now += seconds
-        allowance.ended(now, seconds, rows)
+        allowance.ended(seconds, rows)
     return now
 
 
@@ -23,7 +23,7 @@ def test_without_a_standing_queue_everybody_is_admitted() -> None:
     for _ in range(500):
         allowance.began(now, 0.001)
         now += GO
-        allowance.ended(now, GO, 8)
+        allowance.ended(GO, 8)
     assert allowance.admits(100_000, now)
 
 
@@ -52,12 +52,16 @@ def test_once_nobody_has_been_refused_for_a_while_everybody_is_admitted_again() 
     assert allowance.admits(1000, now + 2 * LASTING_SECONDS)
 
 
-def test_a_pause_is_not_taken_for_a_slow_pace() -> None:
-    quick, paused = Allowance(0.010), Allowance(0.010)
-    now = overloaded(8, GO, paused, begin=overloaded(8, GO, paused) + 60.0)
-    then = overloaded(8, GO, quick)
-    for rows in range(1, 100):
-        assert paused.admits(rows, now) == quick.admits(rows, then)
+def test_refusals_do_not_slow_down_what_is_admitted() -> None:
+    allowance = Allowance(0.010)
+    now = overloaded(8, GO, allowance)
+    for _ in range(500):  # between two goes there is a pause now, for want of those who were refused
+        now += GO
+        allowance.began(now, 0.0)
+        now += GO
+        allowance.ended(GO, 8)
+        assert allowance.admits(int(8 / GO * 0.010) - 1, now)
+        assert not allowance.admits(1_000_000, now)
 
 
 def test_a_wait_that_does_not_last_is_no_standing_queue() -> None:
