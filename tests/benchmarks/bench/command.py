@@ -21,7 +21,7 @@ from rig import ROOT, console
 
 from .closed_loop import wrk_missing
 from .document import SECTIONS, Document, add, from_json, merge, to_json
-from .machine import PRODUCT, commit_of, this_machine, this_run
+from .machine import PRODUCT, Ticks, commit_of, this_machine, this_run
 from .options import FULL, QUICK, choose
 from .page import page
 from .plot import draw
@@ -55,9 +55,11 @@ def main() -> int:
     except ValueError as error:
         console.print(str(error))
         return 2
+    began = Ticks.now()
     with tempfile.TemporaryDirectory(prefix="stagedoor-bench-") as logs:
         for servers, rows in measure(choice, effort, Path(logs)):
-            new = add(replace(new, servers={**new.servers, **servers}), *rows)
+            run = replace(run, stolen=Ticks.now().stolen_since(began))
+            new = add(replace(new, servers={**new.servers, **servers}, runs=(run,)), *rows)
             _write(merge(old, new) if old else new, folder)
     if not any(getattr(new, section) for section in SECTIONS):
         console.print("Nothing was measured: none of these servers takes part in these parts.")

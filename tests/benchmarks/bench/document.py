@@ -24,7 +24,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One start of the harness. `changed` says that the product's code was not as committed; `load` is the load average."""
+    """One start of the harness. `changed` says that the product's code was not as committed; `load` is the load average.
+
+    `stolen` is the share of the cores' time that other machines of the same host had while it ran; 0 where nobody says so.
+    """
 
     date: str
     quick: bool
@@ -34,6 +37,7 @@ class Run:
     changed: bool
     harness: str
     """The commit of the harness itself."""
+    stolen: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

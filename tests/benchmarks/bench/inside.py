@@ -69,6 +69,7 @@ def entries(entry: ModelEntry) -> dict[str, dict[str, ModelEntry]]:
         names.HUNDRED: {entry.name: entry, **unserved(HUNDRED - 1)},
         names.MANY: {entry.name: entry, **unserved(MANY - 1)},
         names.LOADED: copies(LOADED),
+        names.IN_TURN: copies(LOADED),
         names.ARMS: {entry.name: with_arms(entry, ARMS)},
     }
 
@@ -96,17 +97,18 @@ def _measure(asked: dict[str, Any]) -> list[dict[str, Any]]:
     source, folder = StatePaths(Path(asked["state"])), Path(asked["folder"])
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder / "metrics")
     (folder / "metrics").mkdir()
-    served = read_snapshot(source.snapshot).models[asked["model"]]
+    source_entry = read_snapshot(source.snapshot).models[asked["model"]]
     workers = []
     calls: dict[tuple[str, str], Callable[[], object]] = {}
-    for number, (scenario, models) in enumerate(entries(served).items()):
+    for number, (scenario, models) in enumerate(entries(source_entry).items()):
         paths = StatePaths(folder / str(number))
         paths.store.parent.mkdir(parents=True)
         paths.store.symlink_to(source.store)
         write_snapshot(paths.snapshot, Snapshot(1, models))
         worker = _worker(paths.root)
         workers.append(worker)
-        asked_for = [name for name, entry in models.items() if entry.route]
+        served = [name for name, entry in models.items() if entry.route]
+        asked_for = served if scenario == names.IN_TURN else served[:1]
         calls[scenario, names.REQUEST] = _request(worker, asked_for, asked["body"].encode())
         calls[scenario, names.ROUTING] = _routing(worker, asked_for)
     found: dict[tuple[str, str], list[float]] = {key: [] for key in calls}

@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -57,6 +58,24 @@ def this_run(*, quick: bool, rounds: int, seconds: float) -> Run:
         changed=bool(_git("status", "--porcelain", "--", *PRODUCT)),
         harness=commit_of(HARNESS),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """What the cores have done since they were started, in ticks."""
+
+    stolen: int
+    all: int
+
+    @classmethod
+    def now(cls) -> Ticks:
+        """From /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal."""
+        spent = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return cls(spent[-1], sum(spent))
+
+    def stolen_since(self, earlier: Ticks) -> float:
+        """The share that other machines of the host have had."""
+        return (self.stolen - earlier.stolen) / max(self.all - earlier.all, 1)
 
 
 def _git(*arguments: str) -> str:

@@ -35,9 +35,10 @@ ROUTING: Final = "routing"
 ONE: Final = "1 registered, 1 loaded"
 HUNDRED: Final = "100 registered, 1 loaded"
 MANY: Final = "5,000 registered, 1 loaded"
-LOADED: Final = "50 registered, 50 loaded"
+LOADED: Final = "50 registered, 50 loaded, one asked"
+IN_TURN: Final = "50 registered, 50 loaded, asked in turn"
 ARMS: Final = "1 registered, 100 arms"
-SCENARIOS: Final = (ONE, HUNDRED, MANY, LOADED, ARMS)
+SCENARIOS: Final = (ONE, HUNDRED, MANY, LOADED, IN_TURN, ARMS)
 
 OVERLOAD: Final = "overload"
 GROWTH: Final = "growth"

@@ -9,6 +9,9 @@ from .document import Document, Run
 from .figures import connections
 from .markdown import table
 
+MUCH_STOLEN: Final = 0.02
+"""Share of the cores' time whose loss shows in the tails of what is measured."""
+
 _TITLES: Final = {
     names.LINEAR: ("Small model", "A logistic regression on 30 columns as ONNX, one row a request."),
     names.FOREST: (
@@ -45,7 +48,8 @@ from the same machine and shares its cores. So compare figures within this page 
 - **Memory**: proportional set size of the process tree after the load. **Start**: from the start of the first process
   to the first right answer. `restart` is this gateway, with its resolver, on a state folder that has been in use.
 - **Growth**: whole `Plane.predict` calls (token, split, decode, model, encode, metrics, log) in one process, without
-  the protocol layer; the least of interleaved repeats."""
+  the protocol layer; the least of interleaved repeats. Asked in turn, fifty sessions displace each other in the
+  processor's caches; the code that runs is the same as with one."""
 
 
 def page(document: Document) -> str:
@@ -75,6 +79,9 @@ def _warning(document: Document) -> str:
         reasons.append("some figures come from a short trial run (`--quick`)")
     if any(run.load > document.machine.cores / 2 for run in document.runs):
         reasons.append("the machine was busy with other work when a run began")
+    stolen = max((run.stolen for run in document.runs), default=0.0)
+    if stolen > MUCH_STOLEN:
+        reasons.append(f"other machines of the same host had {stolen:.0%} of the cores' time while it ran")
     if any(run.changed for run in document.runs):
         reasons.append("the code had changes that were not committed")
     return f"**Read with care**: {'; '.join(reasons)}." if reasons else ""
@@ -130,11 +137,18 @@ def _conditions(document: Document) -> str:
             "## Machine, versions, runs",
             table(["", ""], facts),
             table(["server", "version", ""], servers),
-            table(["run", "date", "rounds", "load average before", ""], runs),
+            table(["run", "date", "rounds", "load average before", "stolen time", ""], runs),
         )
     )
 
 
 def _run(number: int, run: Run) -> tuple[str, ...]:
     remarks = [*(["quick"] if run.quick else []), *(["uncommitted changes"] if run.changed else [])]
-    return (str(number), run.date, f"{run.rounds} of {run.seconds:g} s", f"{run.load:.2f}", ", ".join(remarks))
+    return (
+        str(number),
+        run.date,
+        f"{run.rounds} of {run.seconds:g} s",
+        f"{run.load:.2f}",
+        f"{run.stolen:.0%}",
+        ", ".join(remarks),
+    )

@@ -59,7 +59,12 @@ def test_what_was_not_measured_is_told_with_its_reason() -> None:
 
 @pytest.mark.parametrize(
     ("change", "warning"),
-    [({"quick": True}, "trial run"), ({"load": 1.5}, "busy with other work"), ({"changed": True}, "not committed")],
+    [
+        ({"quick": True}, "trial run"),
+        ({"load": 1.5}, "busy with other work"),
+        ({"stolen": 0.1}, "10% of the cores' time"),
+        ({"changed": True}, "not committed"),
+    ],
 )
 def test_doubtful_conditions_are_told_at_the_top(change: dict[str, object], warning: str) -> None:
     run = replace(RUN, **change)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ def test_each_scenario_has_as_many_models_and_routes_as_its_name_says() -> None:
         names.HUNDRED: (100, 1),
         names.MANY: (5000, 1),
         names.LOADED: (50, 50),
+        names.IN_TURN: (50, 50),
         names.ARMS: (1, 1),
     }
     assert tuple(found) == names.SCENARIOS
