@@ -1,9 +1,14 @@
 """The body of a request, gathered until it is whole. Nobody is given a request whose end has not come."""
 
+from typing import Final
+
 from serving.lane.chunked import ChunkedBody
 from serving.lane.framing import Framing
 from serving.lane.sized import SizedBody
 from stagedoor.errors import BodyTooLarge
+
+BYTES_PER_SECOND: Final = 65_536
+"""A body has the time of a head, and a second more for each of so many bytes that have come."""
 
 
 class Gathering:

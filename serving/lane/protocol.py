@@ -18,15 +18,12 @@ from serving.lane.asgi import Lane, head_of, prediction_at
 from serving.lane.deadline import Deadline
 from serving.lane.farewell import UNREAD_SECONDS, Farewell, close_in_time
 from serving.lane.framing import Framing, Known, framing_of
-from serving.lane.gathering import Gathering
+from serving.lane.gathering import BYTES_PER_SECOND, Gathering
 from serving.lane.pressure import LEAST_REQUESTS, Pressure
 from serving.lane.strict import Limits, ParsedHead, read_head
 from serving.lane.turn import Turn
 from serving.lane.wire import wire_form
 from stagedoor.errors import BodyTooLarge, RequestTooSlow, StagedoorError
-
-BYTES_PER_SECOND: Final = 65_536
-"""A body has the time of a head, and a second more for each of so many bytes that have come."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
