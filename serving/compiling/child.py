@@ -7,13 +7,16 @@ import socket
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from serving.loading.loaders.options import LoadOptions
 from serving.loading.mlmodel import read_mlmodel
 from serving.loading.probe_server import read_options, serve
 from serving.loading.version import one_line
 from stagedoor.errors import ArtifactError
+
+NICENESS: Final = 10
+"""A version serves as it is meanwhile: nobody waits for the compiler, and everybody for what serves."""
 
 
 def compile_here(request: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +51,7 @@ def main() -> None:
     """Started with the number of its socket and the kind of models to be ready for."""
     # Children share a machine with the gateway; and threads that wait for each other by spinning starve on a busy one.
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.nice(NICENESS)
     with contextlib.suppress(ImportError), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         importlib.import_module("serving.compiling.proving")

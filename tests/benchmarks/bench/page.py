@@ -45,7 +45,8 @@ from the same machine and shares its cores. So compare figures within this page 
   gateway that is gunicorn's master and the workers; the resolver and MLflow are not on a request's way.
 - **Open loop**: requests are due at a fixed rate whatever the answers do, and latency counts from the moment a
   request was due. The driver is one process with epoll and a timerfd; how late it was itself is in the table.
-- **Memory**: proportional set size of the process tree after the load. **Start**: from the start of the first process
+- **Memory**: proportional set size of the process tree after the load; with the demo's models, which are promoted while the
+  gateway runs, at once and when it has settled. **Start**: from the start of the first process
   to the first right answer. `restart` is this gateway, with its resolver, on a state folder that has been in use.
 - **Growth**: whole `Plane.predict` calls (token, split, decode, model, encode, metrics, log) in one process, without
   the protocol layer; the least of interleaved repeats. Asked in turn, fifty sessions displace each other in the
