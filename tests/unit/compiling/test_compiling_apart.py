@@ -98,7 +98,7 @@ def test_a_worker_serves_a_compiled_version_without_any_library_of_models(
     publish(tmp_path / "state", VersionEntry("1", "ready", digest, "python_function", 1, compiled=outcome.digest))
     rows = table(4, seed=5)
     found = ask_a_worker(tmp_path / "state", json.dumps({"dataframe_split": rows.to_dict(orient="split", index=False)}))
-    assert found["answer"] == model.predict(rows).tolist()
+    assert found["answer"] == pytest.approx(model.predict(rows).tolist())  # a sum may differ in its last digit
     assert found["heavy"] == []
     assert (found["compiled"], found["flavor"]) == (True, "onnx")
     assert found["report"][0]["compiled"] is True
