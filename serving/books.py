@@ -76,6 +76,7 @@ class Books:
         record = Record(exchange.request_id, exchange.at, status, now - exchange.started, outcome, counted)
         if attempt is not None:
             record.choice = attempt.choice
+            record.bucket = attempt.bucket
             if attempt.choice.trial is not None:
                 record.epoch = _label(attempt)
             record.assigned = attempt.assigned and not record.epoch

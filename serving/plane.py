@@ -87,7 +87,7 @@ class Plane:
         target = exchange.target = parse_target(head.path, head.query, self._default_model)
         check_predict(principal, target.ref)
         exchange.draw = next(self._draws)
-        attempt = exchange.attempt = Attempt(choose(self._pool.view, target.ref, exchange))
+        attempt = exchange.attempt = Attempt(*choose(self._pool.view, target.ref, exchange))
         length = headers.get("content-length")
         if length is not None and length.isdecimal() and int(length) > self.max_body_bytes:
             raise BodyTooLarge(self.max_body_bytes)
@@ -192,7 +192,7 @@ class Plane:
             return None
         self._books.stood_in_for(attempt, error)
         exchange.shielded = Shielded(attempt, error)
-        exchange.attempt = Attempt(attempt.fallback)
+        exchange.attempt = Attempt(attempt.fallback, attempt.bucket)
         return exchange.attempt
 
     def fail(self, exchange: Exchange, error: Exception) -> Reply:

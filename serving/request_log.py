@@ -63,8 +63,8 @@ def _line(record: Record) -> bytes:
         line += f',"rows":{record.rows}'
     choice = record.choice
     if choice is not None:
-        if choice.bucket is not None:
-            line += f',"bucket":{choice.bucket}'
+        if record.bucket is not None:
+            line += f',"bucket":{record.bucket}'
         line += _version_part(choice.model, choice.version, choice.arm, choice.epoch)
     if record.code is not None or record.trace_id is not None:  # a cause comes with a code
         for name in _RARE:

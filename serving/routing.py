@@ -1,6 +1,7 @@
 """Which version answers a request: the name asked for, read against the view of this worker."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote
@@ -11,7 +12,7 @@ from serving.loading.version import Version
 from serving.pool import LiveModel, View
 from stagedoor import names
 from stagedoor.domain.refs import ModelRef
-from stagedoor.domain.traffic import Assignment, Route, assign, point_of
+from stagedoor.domain.traffic import Arm, Route, assign, point_of
 from stagedoor.domain.tuning import PLAIN, Tuning
 from stagedoor.errors import ModelNotFound, NotReady, VersionNotReady, VersionRefused
 
@@ -37,27 +38,33 @@ class Trial(NamedTuple):
     fault: Fault | None = None
 
 
-class Choice(NamedTuple):
-    """The version chosen, and why. `loaded` is None where it has to be loaded first.
+@dataclass(slots=True, eq=False)
+class Choice:
+    """The version chosen. One object serves all requests that fall to an arm; a request of a sticky caller has its own.
 
-    `arm` is the alias or stage that led to it, or PINNED; `bucket` the traffic bucket, where a split decided. `trial` is None
-    on routes that ask for an answer and nothing else. `tuning` is how the model's tags want it run.
+    `arm` is the alias or stage that led to it, or PINNED. `loaded` is None where it has to be loaded first. `trial` is None on
+    routes that ask for an answer and nothing else. `tuning` is how the model's tags want it run. `headers` is what the answer
+    says of it. Nobody changes one; it is not frozen because frozen ones take three times as long to make.
     """
 
     model: str
     version: str
     arm: str
     epoch: int
-    bucket: int | None
-    reason: str
     loaded: Version | None
     trial: Trial | None = None
     tuning: Tuning = PLAIN
+    headers: Headers = field(init=False, repr=False)
 
-    @property
-    def headers(self) -> Headers:
-        """What the answer says of it."""
-        return _headers(self.model, self.version, self.arm, self.epoch)
+    def __post_init__(self) -> None:
+        self.headers = _headers(self.model, self.version, self.arm, self.epoch)
+
+
+class Routed(NamedTuple):
+    """A choice, and the traffic bucket where a split led to it."""
+
+    choice: Choice
+    bucket: int | None = None
 
 
 class Asker(Protocol):
@@ -80,7 +87,7 @@ class Asker(Protocol):
         """Seconds since the epoch."""
 
 
-def choose(view: View, ref: ModelRef, asker: Asker) -> Choice:
+def choose(view: View, ref: ModelRef, asker: Asker) -> Routed:
     """Resolve `ref`. Raises NotReady, ModelNotFound, VersionNotReady and VersionRefused."""
     live = view.models.get(ref.name)
     if live is None:
@@ -88,78 +95,74 @@ def choose(view: View, ref: ModelRef, asker: Asker) -> Choice:
             raise NotReady
         if ref.version is None:
             raise ModelNotFound(str(ref))
-        return Choice(ref.name, ref.version, PINNED, view.serial, None, "names a version", None)
+        return Routed(Choice(ref.name, ref.version, PINNED, view.serial, None))
     if ref.is_plain:
         route = live.entry.route
         if route is None:
             raise _nothing_live(live)
         return _by_traffic(live, route, asker, stale=view.stale)
-    return _by_name(live, ref)
+    return Routed(_by_name(live, ref))
 
 
-def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> Choice:
-    asks_no_more = not (route.watched or route.shield or route.mirror is not None or route.drill is not None)
-    if len(route.arms) == 1 and asks_no_more:
-        only: Choice | None = live.worked_out.get("only arm")
-        if only is None:
-            only = live.worked_out["only arm"] = _choice(live, route, assign(route, b""))
-        return only
-    stable = route.stable
-    kept = _kept_from_split(route, asker, stale=stale)
-    if kept is not None:
-        return _choice(live, route, Assignment(stable, 0, kept), None if asks_no_more else Trial())
-    assignment = assign(route, _unit(route, asker))
-    if asks_no_more:
-        return _choice(live, route, assignment)
-    return _choice(live, route, assignment, _trial(live, route, assignment, asker))
+def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> Routed:
+    if (stale or route.drill is not None) and _is_kept_from_split(route, asker, stale=stale):
+        return Routed(_choice(live, route, route.stable, Trial() if _asks_for_more(route) else None))
+    if len(route.arms) == 1:
+        arm, bucket, point = route.stable, None, None
+    else:
+        arm, bucket, point = assign(route, _unit(route, asker))
+    if route.drill is not None or (route.sticky is not None and route.watched):
+        return Routed(_choice(live, route, arm, _own_trial(live, route, arm, point, asker)), bucket)
+    same: Choice | None = live.worked_out.get(arm.name)
+    if same is None:
+        same = live.worked_out[arm.name] = _choice(live, route, arm, _usual_trial(live, route, arm))
+    return Routed(same, bucket)
 
 
-def _trial(live: LiveModel, route: Route, assignment: Assignment, asker: Asker) -> Trial:
-    arm = assignment.arm
-    tried = arm is not route.stable
-    if route.sticky is None and not (tried and (route.shield or route.drill is not None)):
-        same: Trial | None = live.worked_out.get(arm.name)
-        if same is None:
-            same = live.worked_out[arm.name] = _usual_trial(live, route)
-        return same
-    fallback = (
-        _choice(live, route, assignment._replace(arm=route.stable, reason="stands in")) if tried and route.shield else None
-    )
-    return _usual_trial(live, route)._replace(
-        fallback=fallback,
-        unit=_counted_unit(route, asker, assignment.point),
-        fault=fault_for(route.drill, asker.draw) if tried and route.drill is not None else None,
+def _asks_for_more(route: Route) -> bool:
+    """Whether the route asks for more than an answer."""
+    return route.watched or route.shield or route.mirror is not None or route.drill is not None
+
+
+def _own_trial(live: LiveModel, route: Route, arm: Arm, point: int | None, asker: Asker) -> Trial | None:
+    """What the route asks for of this request alone."""
+    usual = _usual_trial(live, route, arm)
+    if usual is None:
+        return None
+    return usual._replace(
+        unit=_counted_unit(route, asker, point),
+        fault=fault_for(route.drill, asker.draw) if arm is not route.stable and route.drill is not None else None,
     )
 
 
-def _usual_trial(live: LiveModel, route: Route) -> Trial:
-    """What the route asks for of any of its requests."""
+def _usual_trial(live: LiveModel, route: Route, arm: Arm) -> Trial | None:
+    """What the route asks for of any request to `arm`."""
+    if not _asks_for_more(route):
+        return None
     return Trial(
         epoch=str(route.epoch) if route.watched else "",
         slow_seconds=route.slow_seconds,
+        fallback=_choice(live, route, route.stable, None) if route.shield and arm is not route.stable else None,
         salt=route.salt,
         mirror=route.mirror,
         mirrored=live.loaded.get(route.mirror) if route.mirror is not None else None,
     )
 
 
-def _choice(live: LiveModel, route: Route, assignment: Assignment, trial: Trial | None = None) -> Choice:
-    arm, bucket, reason, point = assignment
-    split = bucket if point is not None else None
-    entry, loaded = live.entry, live.loaded.get(arm.version)
-    return Choice(entry.name, arm.version, arm.name, route.epoch, split, reason, loaded, trial, entry.tuning)
+def _choice(live: LiveModel, route: Route, arm: Arm, trial: Trial | None) -> Choice:
+    entry = live.entry
+    return Choice(entry.name, arm.version, arm.name, route.epoch, live.loaded.get(arm.version), trial, entry.tuning)
 
 
-def _kept_from_split(route: Route, asker: Asker, *, stale: bool) -> str | None:
-    """Why this request belongs to the stable arm, whatever its unit; None where the split decides."""
+def _is_kept_from_split(route: Route, asker: Asker, *, stale: bool) -> bool:
+    """Whether this request belongs to the stable arm, whatever its unit.
+
+    Without news of the registry nobody could end a split; a drill is for its cohort alone, until it ends.
+    """
     if len(route.arms) > 1 and route.issued and stale:
-        return "no news of the registry: stable arm only"
+        return True
     drill = route.drill
-    if drill is not None and asker.at >= drill.until:
-        return "the drill has ended"
-    if drill is not None and asker.headers.get(COHORT) != drill.cohort:
-        return "not in the drill's cohort"
-    return None
+    return drill is not None and (asker.at >= drill.until or asker.headers.get(COHORT) != drill.cohort)
 
 
 def _unit(route: Route, asker: Asker) -> bytes:
@@ -182,15 +185,15 @@ def _counted_unit(route: Route, asker: Asker, point: int | None) -> int | None:
 def _by_name(live: LiveModel, ref: ModelRef) -> Choice:
     entry = live.entry
     if ref.alias is not None:
-        version, arm, reason = entry.aliases.get(ref.alias), ref.alias, "names an alias"
+        version, arm = entry.aliases.get(ref.alias), ref.alias
     elif ref.stage is not None:
-        version, arm, reason = entry.stages.get(ref.stage), ref.stage, "names a stage"
+        version, arm = entry.stages.get(ref.stage), ref.stage
     else:
-        version, arm, reason = ref.version, PINNED, "names a version"
+        version, arm = ref.version, PINNED
     if version is None:
         raise ModelNotFound(str(ref))
     epoch = entry.route.epoch if entry.route else 0
-    return Choice(entry.name, version, arm, epoch, None, reason, live.loaded.get(version), None, entry.tuning)
+    return Choice(entry.name, version, arm, epoch, live.loaded.get(version), None, entry.tuning)
 
 
 def _nothing_live(live: LiveModel) -> Exception:

@@ -28,7 +28,7 @@ def record(**fields: Any) -> Record:
 
 
 def choice(model: str) -> Choice:
-    return Choice(model, "7", "champion", 3, 42, "bucket", None)
+    return Choice(model, "7", "champion", 3, None)
 
 
 def lines_of(stream: io.BytesIO) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def value(name: str, **labels: str) -> float:
 def test_a_line_says_who_got_what_from_which_version() -> None:
     stream = io.BytesIO()
     recorder = Recorder(stream)
-    recorder.add(record(choice=choice("lines"), subject="ann", protocol="mlflow", rows=2))
+    recorder.add(record(choice=choice("lines"), bucket=42, subject="ann", protocol="mlflow", rows=2))
     recorder.flush()
     (line,) = lines_of(stream)
     assert line["timestamp"] == "2023-11-14T22:13:20.500Z"

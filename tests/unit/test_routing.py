@@ -42,8 +42,8 @@ def chosen(
 
 def test_a_plain_name_follows_the_route() -> None:
     loaded = object()
-    choice = chosen(view_of(entry_of(Route(4, (Arm("champion", "7", 10_000),), b"s")), {"7": loaded}), "fraud")
-    assert (choice.version, choice.arm, choice.epoch, choice.bucket, choice.loaded) == ("7", "champion", 4, None, loaded)
+    choice, bucket = chosen(view_of(entry_of(Route(4, (Arm("champion", "7", 10_000),), b"s")), {"7": loaded}), "fraud")
+    assert (choice.version, choice.arm, choice.epoch, bucket, choice.loaded) == ("7", "champion", 4, None, loaded)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_a_plain_name_follows_the_route() -> None:
     ],
 )
 def test_other_names_pass_the_split_by(ref: str, version: str, arm: str) -> None:
-    choice = chosen(view_of(entry_of(Route(4, SPLIT, b"s"))), ref)
-    assert (choice.version, choice.arm, choice.bucket) == (version, arm, None)
+    choice, bucket = chosen(view_of(entry_of(Route(4, SPLIT, b"s"))), ref)
+    assert (choice.version, choice.arm, bucket) == (version, arm, None)
 
 
 @pytest.mark.parametrize("ref", ["fraud@gone", "fraud/Production", "other", "other@champion"])
@@ -67,7 +67,7 @@ def test_a_name_that_means_nothing_is_not_found(ref: str) -> None:
 
 
 def test_a_pinned_version_of_a_model_not_followed_is_worth_asking_for() -> None:
-    assert chosen(view_of(None), "other/3").loaded is None
+    assert chosen(view_of(None), "other/3").choice.loaded is None
 
 
 def test_before_the_first_snapshot_nothing_is_denied() -> None:
@@ -102,14 +102,28 @@ def test_a_model_without_a_champion_has_no_plain_name() -> None:
 )
 def test_a_sticky_caller_keeps_the_arm(sticky: Sticky, headers: dict[str, str], claims: dict[str, Any]) -> None:
     view = view_of(entry_of(Route(4, SPLIT, b"s", sticky)))
-    assert len({chosen(view, "fraud", headers, claims, draw).version for draw in range(50)}) == 1
+    assert len({chosen(view, "fraud", headers, claims, draw).choice.version for draw in range(50)}) == 1
+
+
+def test_requests_that_fall_to_the_same_arm_share_what_was_found_out_of_it() -> None:
+    view = view_of(entry_of(Route(4, SPLIT, b"s", watched=True, shield=True)))
+    routed = [chosen(view, "fraud", draw=draw) for draw in range(50)]
+    assert len({id(choice) for choice, _ in routed}) == 2
+    assert len({bucket for _, bucket in routed}) > 25
+
+
+def test_a_watched_sticky_caller_is_a_unit_of_its_own() -> None:
+    view = view_of(entry_of(Route(4, SPLIT, b"s", Sticky("claim", "sub"), watched=True)))
+    units = {chosen(view, "fraud", claims={"sub": who}).choice.trial.unit for who in ("ann", "bob", "ann")}
+    assert len(units) == 2
+    assert None not in units
 
 
 def test_a_caller_without_the_sticky_key_is_drawn_per_request() -> None:
     view = view_of(entry_of(Route(4, SPLIT, b"s", Sticky("header", "X-User-Id"))))
-    assert {chosen(view, "fraud", draw=draw).version for draw in range(50)} == {"7", "8"}
+    assert {chosen(view, "fraud", draw=draw).choice.version for draw in range(50)} == {"7", "8"}
 
 
 def test_a_name_outside_ascii_travels_in_headers_percent_encoded() -> None:
     entry = ModelEntry("modèle", route=Route(1, (Arm("champion", "1", 10_000),), b"s"))
-    assert ("X-Model-Name", "mod%C3%A8le") in chosen(view_of(entry), "modèle").headers
+    assert ("X-Model-Name", "mod%C3%A8le") in chosen(view_of(entry), "modèle").choice.headers

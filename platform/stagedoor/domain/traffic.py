@@ -2,9 +2,11 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final, Literal, NamedTuple, Self
 
 from stagedoor import names
@@ -140,10 +142,13 @@ class Route:
     mirror: str | None = None
     rolling: Rolling | None = None
     drill: Drill | None = None
+    edges: tuple[int, ...] = field(init=False, compare=False, repr=False)
+    """For each candidate the first bucket above its share."""
 
     def __post_init__(self) -> None:
         if not self.arms or sum(arm.weight for arm in self.arms) != WHOLE or any(arm.weight < 0 for arm in self.arms):
             raise ValueError("a route's weights are basis points that add up to 10,000")
+        object.__setattr__(self, "edges", tuple(accumulate(arm.weight for arm in self.arms[1:])))
 
     @property
     def stable(self) -> Arm:
@@ -164,11 +169,10 @@ class Route:
 
 
 class Assignment(NamedTuple):
-    """The arm a unit fell to, the bucket that decided, and why. `point` is the unit's place in 64 bits, where it was taken."""
+    """The arm a unit fell to, and the bucket that decided. `point` is the unit's place in 64 bits, where it was taken."""
 
     arm: Arm
     bucket: int
-    reason: str
     point: int | None = None
 
 
@@ -198,15 +202,11 @@ def assign(route: Route, unit: bytes) -> Assignment:
     """
     arms = route.arms
     if len(arms) == 1:
-        return Assignment(arms[0], 0, "only arm")
+        return Assignment(arms[0], 0)
     point = point_of(route.salt, unit)
     bucket = point * WHOLE >> 64
-    edge = 0
-    for arm in arms[1:]:
-        edge += arm.weight
-        if bucket < edge:
-            return Assignment(arm, bucket, "bucket below the candidate's edge", point)
-    return Assignment(arms[0], bucket, "bucket left to the stable arm", point)
+    place = bisect_right(route.edges, bucket) + 1
+    return Assignment(arms[place] if place < len(arms) else arms[0], bucket, point)
 
 
 def salt_for(model: str, candidates: tuple[str, ...]) -> bytes:
