@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from . import names
+
 FORMAT = 1
 
 
@@ -70,7 +72,8 @@ class Closed:
 class Open:
     """One open-loop run at a share of `capacity`; latencies (us) count from the intended send time.
 
-    `late_us` is the 99th percentile of how late the driver itself sent; `share` the wanted part of the capacity.
+    `late_us` and `late_p999_us` say how late the driver itself sent (p99, p99.9; the latter is 0 where it was not read, and
+    both are of what had a free connection); `share` is the wanted part of the capacity.
     """
 
     run: int
@@ -88,6 +91,7 @@ class Open:
     late_us: float
     done: int
     failed: int
+    late_p999_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,10 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Least microseconds of one call in one process, among interleaved repeats. `what` is `request` or `routing`."""
+    """Least microseconds of one call in one process, among interleaved repeats. `what` is `request` or `routing`.
+
+    Where `what` is `instructions`, both are numbers of instructions of one request, of repeats as well.
+    """
 
     run: int
     scenario: str
@@ -237,7 +244,10 @@ def _key(row: Row) -> tuple[Any, ...]:
 
 
 def _about(row: Row) -> tuple[str, str]:
-    return (row.scenario, row.what) if isinstance(row, Inside) else (row.server, row.workload)
+    """As what it is told if it is missing: server and workload or part."""
+    if isinstance(row, Inside):
+        return (names.OURS, names.INSTRUCTIONS if row.what == names.INSTRUCTIONS else names.GROWTH)
+    return (row.server, row.workload)
 
 
 def to_json(document: Document) -> str:

@@ -28,6 +28,24 @@ class Spread(NamedTuple):
         return middle if low == high else f"{middle} ({low} to {high})"
 
 
+class Ratio(NamedTuple):
+    """How many times another's figure one's own is: `times` is the median over rounds, `low` and `high` are of single rounds.
+
+    `own` and `other` are the medians of the figures themselves, over all rounds.
+    """
+
+    times: float
+    low: float
+    high: float
+    own: float
+    other: float
+
+    def text(self, others: str = "") -> str:
+        """`1.31 times (1.22 to 1.40; 11,602 to 8,925 of triton)`: `others` says whose, or in what unit. The range, if any."""
+        spread = f"{self.low:.2f} to {self.high:.2f}; " if f"{self.low:.2f}" != f"{self.high:.2f}" else ""
+        return f"{self.times:.2f} times ({spread}{self.own:,.0f} to {self.other:,.0f}{others})"
+
+
 def closed_of(document: Document, server: str, workload: str, level: int) -> list[Closed]:
     """The repeats of one server at one level."""
     wanted = (server, workload, level)
@@ -38,6 +56,24 @@ def closed_median(document: Document, server: str, workload: str, level: int, wh
     """The median of one field of `Closed`; None where it was not measured."""
     found = Spread.of(getattr(row, what) for row in closed_of(document, server, workload, level))
     return found.median if found else None
+
+
+def paired(document: Document, servers: tuple[str, str], workload: str, level: int, what: str) -> Ratio | None:
+    """The first server's figure by the second's at the same level, round by round: the machine's speed then stands in both.
+
+    Where they have no round in common, the medians are compared. None where one was not measured, or the other's is nothing.
+    """
+    own, others = (
+        {(row.run, row.round): float(getattr(row, what)) for row in closed_of(document, one, workload, level)}
+        for one in servers
+    )
+    if not own or not others:
+        return None
+    medians = statistics.median(own.values()), statistics.median(others.values())
+    times = Spread.of(figure / others[when] for when, figure in own.items() if others.get(when))
+    if times is None:
+        times = Spread.of([medians[0] / medians[1]] if medians[1] else [])
+    return Ratio(*times, *medians) if times else None
 
 
 def open_of(document: Document, server: str, workload: str) -> list[Open]:

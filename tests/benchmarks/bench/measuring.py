@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from peers.contract import Peer, Running, Workload
@@ -17,10 +18,13 @@ from . import names, ours
 from .closed_loop import closed_loop
 from .document import Closed, Memory, Missing, Row, Server, Start
 from .inside import inside
+from .instructions import instructions
 from .machine import pss_mb
 from .options import Choice, Effort
 from .overloading import overload
 from .rounds import CAPACITY_LEVEL, FAILURES, contest, reason
+from .scaling import of_workers
+from .scenarios import Asked
 
 Readings = tuple[Mapping[str, Server], Sequence[Row]]
 WORKER_COUNTS = (1, 2, 4)
@@ -95,24 +99,28 @@ def _note(peer: Peer) -> str:
 
 
 def _workers(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
-    """CPU per request with other numbers of workers."""
+    """CPU per request with other numbers of workers, of this gateway and of the floor."""
 
-    def beside(count: int) -> ours.Own:
-        return ours.Own(
-            f"{names.OURS} -w {count}",
-            frozenset({names.LINEAR}),
-            lambda _, __: ours.gateway(house, logs / f"workers-{count}", count),
-        )
+    def gateway(count: int) -> ours.Own:
+        start = partial(ours.gateway, house, logs / f"workers-{count}", count)
+        return ours.Own(of_workers(names.OURS, count), frozenset({names.LINEAR}), lambda _, __: start())
 
-    for row in contest([beside(count) for count in WORKER_COUNTS], house.workload, logs, effort, levels=(CAPACITY_LEVEL,)):
+    def floor(count: int) -> ours.Own:
+        return ours.Own(of_workers(names.ECHO, count), frozenset({names.LINEAR}), partial(ours.echo, workers=count))
+
+    beside = [server(count) for count in WORKER_COUNTS for server in (gateway, floor)]
+    for row in contest(beside, house.workload, logs, effort, levels=(CAPACITY_LEVEL,), at_half=False):
         if isinstance(row, Closed | Missing):
             yield replace(row, workload=names.WORKERS)
 
 
 def _growth(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
     body = house.workload.mlflow_body()
-    yield from inside(house.system.state, ours.MODEL, body, logs / "inside", effort.inside_repeats)
-    shutil.rmtree(logs / "inside", ignore_errors=True)
+    asked = Asked(house.system.state, ours.MODEL, body, effort.inside_repeats)
+    yield from inside(asked, logs / "inside")
+    yield from instructions(asked, logs / "counted")
+    for folder in ("inside", "counted"):
+        shutil.rmtree(logs / folder, ignore_errors=True)
 
 
 def _restart(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:

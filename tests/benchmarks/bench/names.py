@@ -24,7 +24,7 @@ OWN: Final = frozenset({OURS, FALLBACK, UNBATCHED, ECHO})
 """What is no neighbour."""
 
 WORKERS: Final = "workers"
-"""Workload of the closed-loop runs with other numbers of workers; their servers are `stagedoor -w N`."""
+"""Workload of the closed-loop runs with other numbers of workers; their servers are `stagedoor -w N` and `echo -w N`."""
 DEMO: Final = "demo"
 """Workload of the gateway with the demo's models in it."""
 RESTART: Final = "restart"
@@ -32,13 +32,22 @@ RESTART: Final = "restart"
 
 REQUEST: Final = "request"
 ROUTING: Final = "routing"
+INSTRUCTIONS: Final = "instructions"
 ONE: Final = "1 registered, 1 loaded"
 HUNDRED: Final = "100 registered, 1 loaded"
 MANY: Final = "5,000 registered, 1 loaded"
 LOADED: Final = "50 registered, 50 loaded, one asked"
+IN_TURN_10: Final = "10 registered, 10 loaded, asked in turn"
 IN_TURN: Final = "50 registered, 50 loaded, asked in turn"
+IN_TURN_200: Final = "200 registered, 200 loaded, asked in turn"
+ARMS_20: Final = "1 registered, 20 arms"
 ARMS: Final = "1 registered, 100 arms"
-SCENARIOS: Final = (ONE, HUNDRED, MANY, LOADED, IN_TURN, ARMS)
+SCENARIOS: Final = (ONE, HUNDRED, MANY, LOADED, IN_TURN_10, IN_TURN, IN_TURN_200, ARMS_20, ARMS)
+"""The first is what the others are held against; its model, and each of them where nothing else is said, has two arms."""
+TIMED: Final = (HUNDRED, MANY, LOADED, IN_TURN, IN_TURN_200, ARMS)
+"""Those with a target for their time; 10 and 20 show the way there."""
+COUNTED: Final = (ONE, MANY, IN_TURN, ARMS)
+"""Those whose instructions are counted."""
 
 OVERLOAD: Final = "overload"
 GROWTH: Final = "growth"

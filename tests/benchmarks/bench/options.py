@@ -11,7 +11,10 @@ from . import names
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Rounds, and seconds of each closed-loop run (whole ones: so wrk has it), of the open-loop runs and of the overload."""
+    """Rounds, and seconds of each closed-loop run (whole ones: so wrk has it), of the open-loop runs and of the overload.
+
+    Rounds are short and many: compared is what was read within one, while the machine was as fast for one as for another.
+    """
 
     rounds: int
     seconds: int
@@ -22,7 +25,7 @@ class Effort:
     inside_repeats: int
 
 
-FULL = Effort(rounds=3, seconds=3, warm_seconds=1, open_seconds=4, overload_seconds=10, restarts=5, inside_repeats=500)
+FULL = Effort(rounds=5, seconds=1, warm_seconds=1, open_seconds=2, overload_seconds=10, restarts=5, inside_repeats=300)
 QUICK = Effort(rounds=1, seconds=1, warm_seconds=1, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=60)
 
 

@@ -215,14 +215,15 @@ def restarted(found: House, state: Path) -> Iterator[float]:
 
 
 @contextmanager
-def echo(workload: Workload, logs: Path) -> Iterator[Running]:
+def echo(workload: Workload, logs: Path, workers: int = 2) -> Iterator[Running]:
     """The floor: gunicorn's stock ASGI worker on the gateway's own settings, sending each body back."""
-    state = logs / "echo-state"
+    state = logs / f"echo-{workers}"
     state.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [sys.executable, "-m", "gunicorn", "-c", "python:serving.gunicorn_conf", "-k", "asgi"]
-    command += ["--bind", f"127.0.0.1:{port}", "--pythonpath", str(ROOT / "tests" / "benchmarks"), "echo:app"]
-    with process(command, env={"STAGEDOOR_STATE_DIR": str(state)}, log=logs / "echo.log") as pid:
+    command += ["--bind", f"127.0.0.1:{port}", "--workers", str(workers)]
+    command += ["--pythonpath", str(ROOT / "tests" / "benchmarks"), "echo:app"]
+    with process(command, env={"STAGEDOOR_STATE_DIR": str(state)}, log=state / "log") as pid:
         running = Running(f"http://127.0.0.1:{port}/", workload.mlflow_body(), pid)
 
         def echoes() -> bool:
@@ -232,4 +233,5 @@ def echo(workload: Workload, logs: Path) -> Iterator[Running]:
                 return False
 
         wait_for(echoes, 30, "the echo server")
+        wait_for(lambda: len(tree_of(pid)) == workers + 1, 30, f"{workers} workers")
         yield running

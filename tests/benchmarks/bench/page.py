@@ -28,10 +28,16 @@ _HEAD: Final = """\
 
 `make bench` measures and writes this page, its plot and `benchmarks.json`; `make bench-report` writes the page anew
 from that file. `make bench-peers` installs the neighbours."""
+_GROWN: Final = "Each model has two arms where nothing else is said. Instructions are counted by callgrind."
 _HOW: Final = """\
-All servers of a table run on one machine and take turns within one run, so each figure was read under the same
-conditions as its neighbours. Figures are the median of the repeats, with the least and the largest. The load comes
-from the same machine and shares its cores. So compare figures within this page only.
+All servers of a table run on one machine and take turns within one run. Figures are the median of the repeats, with
+the least and the largest. The load comes from the same machine and shares its cores. So compare figures within this
+page only.
+
+The speed of such a machine changes from second to second. So in each round all servers are driven one after another for
+a second at one level, in another order each round, and then at the next level; where a target compares two of them, the
+figure is the median over the rounds of the one's reading by the other's in the same round, with the least and the
+largest round. It may differ a little from the quotient of the two medians that stand beside it.
 
 - **Same work.** Every server has the same ONNX file (but for the forest) and gets the same row, in its own JSON
   protocol, and answers over HTTP on loopback. The neighbours run without authentication, split, signature check,
@@ -39,8 +45,9 @@ from the same machine and shares its cores. So compare figures within this page 
   and forest), the compiled signature check, metrics, a log line for each request in a file, a request id.
 - `echo` is a bare ASGI callable on the gateway's own gunicorn settings: the floor. `stagedoor-asgi` is the gateway
   under gunicorn's stock worker (`-k asgi`), `stagedoor-unbatched` the same model with the tag `stagedoor.batch=off`.
-- **Closed loop**: wrk, one thread, keep-alive; each run comes after a second of warming up. Requests/s
-  and CPU count good answers only; `failed` counts refusals, errors of the server and of sockets.
+- **Closed loop**: wrk, one thread, keep-alive; each round begins with a second of warming up, and slow servers are
+  driven longer, for three answers a connection or four seconds. Requests/s and CPU count good answers only; `failed`
+  counts refusals, errors of the server and of sockets. What burns CPU without requests is started for its turns only.
 - **CPU per request**: user and system time of the server's process tree, from `/proc`, by requests done. For this
   gateway that is gunicorn's master and the workers; the resolver and MLflow are not on a request's way.
 - **Open loop**: requests are due at a fixed rate whatever the answers do, and latency counts from the moment a
@@ -48,9 +55,11 @@ from the same machine and shares its cores. So compare figures within this page 
 - **Memory**: proportional set size of the process tree after the load; with the demo's models, which are promoted while the
   gateway runs, at once and when it has settled. **Start**: from the start of the first process
   to the first right answer. `restart` is this gateway, with its resolver, on a state folder that has been in use.
+- **Workers**: more processes than cores cost any server something. So the bare echo is driven with as many, in the same
+  rounds, and says what of it belongs to the machine.
 - **Growth**: whole `Plane.predict` calls (token, split, decode, model, encode, metrics, log) in one process, without
-  the protocol layer; the least of interleaved repeats. Asked in turn, fifty sessions displace each other in the
-  processor's caches; the code that runs is the same as with one."""
+  the protocol layer; the least of interleaved repeats of 25 calls, once all models (arms) have been called. Asked in
+  turn, sessions displace each other in the processor's caches, which shows in the time and not in the instructions."""
 
 
 def page(document: Document) -> str:
@@ -65,7 +74,7 @@ def page(document: Document) -> str:
         _section("Overload", "Three times what the server can do at 16 connections, open loop.", sections.overload(document)),
         _section("Other numbers of workers", "Small model.", *_levels(document, names.WORKERS)),
         _memory(document),
-        _section("Growth", "", sections.growth(document)),
+        _section("Growth", _GROWN, sections.growth(document), sections.instructions(document)),
         _section("Not measured", "", sections.missing(document) if document.missing else "All was measured."),
         f"## How it was measured\n\n{_HOW}",
         _conditions(document),

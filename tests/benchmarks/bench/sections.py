@@ -124,10 +124,12 @@ def open_loop(document: Document, workload: str) -> str:
                 f"{p999.median / p50.median:.1f}" if p50.median else "",  # none was answered
                 most.text(MILLI, 1),
                 f"{max(row.late_us for row in found):,.0f}",
+                f"{tail:,.0f}" if (tail := max(row.late_p999_us for row in found)) else "",
                 f"{sum(row.failed for row in found):,}",
             )
         )
-    columns = ["server", "sent/s", "p50 ms", "p99 ms", "p99.9 ms", "p99.9 / p50", "max ms", "driver's own p99 us", "failed"]
+    of_the_answers = ["sent/s", "p50 ms", "p99 ms", "p99.9 ms", "p99.9 / p50", "max ms"]
+    columns = ["server", *of_the_answers, "driver's own p99 us", "its p99.9 us", "failed"]
     return table(columns, rows) if rows else ""
 
 
@@ -181,13 +183,23 @@ def memory_and_start(document: Document, workload: str) -> str:
 
 def growth(document: Document) -> str:
     """One request and one routing decision, in one process, as the view grows."""
+    one = inside_of(document, names.ONE, names.REQUEST)
     rows = []
     for scenario in names.SCENARIOS:
         request, routing = (inside_of(document, scenario, what) for what in (names.REQUEST, names.ROUTING))
         if request is not None and routing is not None:
-            rows.append((scenario, f"{request:.1f}", f"{routing:.2f}", f"{routing / request:.1%}"))
-    columns = ["models", "`Plane.predict` us", "routing decision us", "its share of `Plane.predict`"]
+            times = f"{request / one:.2f}" if one else ""
+            rows.append((scenario, f"{request:.1f}", times, f"{routing:.2f}", f"{routing / request:.1%}"))
+    columns = ["models", "`Plane.predict` us", "times that of 1", "routing decision us", "its share of `Plane.predict`"]
     return table(columns, rows) if rows else ""
+
+
+def instructions(document: Document) -> str:
+    """How many instructions one request takes, as the view grows."""
+    one = inside_of(document, names.ONE, names.INSTRUCTIONS)
+    found = ((scenario, inside_of(document, scenario, names.INSTRUCTIONS)) for scenario in names.COUNTED)
+    rows = [(what, f"{count:,.0f}", f"{count / one:.3f}" if one else "") for what, count in found if count is not None]
+    return table(["models", "instructions of a `Plane.predict`", "times those of 1"], rows) if rows else ""
 
 
 def missing(document: Document) -> str:

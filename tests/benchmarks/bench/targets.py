@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 from . import names
 from .document import Document, Overload
-from .figures import Spread, closed_median, closed_of, connections, inside_of, memory_of, open_of, starts_of
-
-SAME: Final = 1.1
-"""Ratio up to which two figures count as the same: what repeats of one thing differ by on a shared machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One target beside its figure. `met` is None where it was not measured; then `figure` says what is missing."""
-
-    about: str
-    target: str
-    figure: str
-    met: bool | None
-
-
-Judge = Callable[[Document], Iterator[Verdict]]
+from .figures import Spread, closed_median, closed_of, connections, inside_of, memory_of, open_of, paired, starts_of
+from .scaling import growth, instructions, workers
+from .verdict import SAME, Judge, Verdict, unknown
 
 
 def verdicts(document: Document) -> tuple[Verdict, ...]:
@@ -33,32 +18,24 @@ def verdicts(document: Document) -> tuple[Verdict, ...]:
     return tuple(verdict for judge in TARGETS for verdict in judge(document))
 
 
-def _unknown(about: str, target: str, *lacking: str) -> Verdict:
-    return Verdict(about, target, f"not measured: {', '.join(lacking)}", None)
-
-
-def _rival(document: Document, other: str, workload: str, level: int, what: str) -> tuple[str, float] | None:
-    """The best figure among the variants of one neighbour (`triton`, `triton-eager`): the harder target."""
+def _rival(document: Document, other: str, workload: str, level: int, what: str) -> str | None:
+    """The best among the variants of one neighbour (`triton`, `triton-eager`): the harder target."""
     servers = {row.server for row in document.closed if row.workload == workload and row.connections == level}
     family = {server for server in servers if server == other or (server.startswith(f"{other}-") and other != names.MLFLOW)}
-    found = [(server, closed_median(document, server, workload, level, what) or 0.0) for server in sorted(family)]
+    found = {server: closed_median(document, server, workload, level, what) or 0.0 for server in sorted(family)}
     best = max if what == "rate" else min
-    return best(found, key=lambda one: one[1]) if found else None
+    return best(found, key=lambda server: found[server]) if found else None
 
 
 def _faster(document: Document, *, workload: str, other: str, level: int, least: float) -> Iterator[Verdict]:
     about = f"{workload}, {connections(level)}"
     target = f"at least {f'{least:g} times ' if least != 1 else ''}the requests/s of {other}"
-    ours, theirs = (
-        closed_median(document, names.OURS, workload, level, "rate"),
-        _rival(document, other, workload, level, "rate"),
-    )
-    if ours is None or theirs is None:
-        yield _unknown(about, target, names.OURS if ours is None else other)
+    rival = _rival(document, other, workload, level, "rate")
+    found = paired(document, (names.OURS, rival), workload, level, "rate") if rival else None
+    if rival is None or found is None:
+        yield unknown(about, target, other if rival is None else names.OURS)
         return
-    server, rate = theirs
-    figure = f"{ours / rate:.2f} times ({ours:,.0f} to {rate:,.0f}{_of(server, other)})"
-    yield Verdict(about, target, figure, ours >= least * rate)
+    yield Verdict(about, target, found.text(_of(rival, other)), found.times >= least)
 
 
 def _at_most(document: Document, *, workload: str, other: str, level: int, what: str, most: float) -> Iterator[Verdict]:
@@ -66,13 +43,12 @@ def _at_most(document: Document, *, workload: str, other: str, level: int, what:
     about = f"{workload}, {connections(level)}"
     label = {"p50_us": "p50", "p99_us": "p99", "cpu_us": "CPU per request"}[what]
     target = f"{label} at most {f'{most:g} times ' if most != 1 else ''}{other}'s"
-    ours, theirs = closed_median(document, names.OURS, workload, level, what), _rival(document, other, workload, level, what)
-    if ours is None or theirs is None:
-        yield _unknown(about, target, names.OURS if ours is None else other)
+    rival = _rival(document, other, workload, level, what)
+    found = paired(document, (names.OURS, rival), workload, level, what) if rival else None
+    if rival is None or found is None:
+        yield unknown(about, target, other if rival is None else names.OURS)
         return
-    server, time = theirs
-    figure = f"{ours / time:.2f} times ({ours:,.0f} to {time:,.0f} us{_of(server, other)})"
-    yield Verdict(about, target, figure, ours <= most * time)
+    yield Verdict(about, target, found.text(f" us{_of(rival, other)}"), found.times <= most)
 
 
 def _of(server: str, other: str) -> str:
@@ -81,16 +57,15 @@ def _of(server: str, other: str) -> str:
 
 def _best_other(document: Document, level: int, least: float) -> Iterator[Verdict]:
     about, target = f"mlp, {connections(level)}", f"at least {least:g} times the best other neighbour's requests/s"
-    ours = closed_median(document, names.OURS, names.MLP, level, "rate")
     rows = [row for row in document.closed if row.workload == names.MLP and row.connections == level]
     others = sorted({row.server for row in rows if not row.server.startswith(names.TRITON)} - names.OWN)
     rates = {server: closed_median(document, server, names.MLP, level, "rate") or 0.0 for server in others}
-    if ours is None or not rates:
-        yield _unknown(about, target, names.OURS if ours is None else f"any neighbour but {names.TRITON}")
+    best = max(rates, key=lambda server: rates[server], default=None)
+    found = paired(document, (names.OURS, best), names.MLP, level, "rate") if best else None
+    if best is None or found is None:
+        yield unknown(about, target, f"any neighbour but {names.TRITON}" if best is None else names.OURS)
         return
-    best = max(rates, key=lambda server: rates[server])
-    figure = f"{ours / rates[best]:.2f} times ({ours:,.0f} to {rates[best]:,.0f} of {best})"
-    yield Verdict(about, target, figure, ours >= least * rates[best])
+    yield Verdict(about, target, found.text(f" of {best}"), found.times >= least)
 
 
 def _batching_costs_nothing(document: Document) -> Iterator[Verdict]:
@@ -98,7 +73,7 @@ def _batching_costs_nothing(document: Document) -> Iterator[Verdict]:
     ours = closed_median(document, names.OURS, names.MLP, 1, "p50_us")
     off = Spread.of(row.p50_us for row in closed_of(document, names.UNBATCHED, names.MLP, 1))
     if ours is None or off is None:
-        yield _unknown(about, target, names.OURS if ours is None else names.UNBATCHED)
+        yield unknown(about, target, names.OURS if ours is None else names.UNBATCHED)
         return
     yield Verdict(about, target, f"{ours:,.0f} us to {off.text()} us", ours <= off.high)
 
@@ -108,7 +83,7 @@ def _even(document: Document, workload: str, most: float) -> Iterator[Verdict]:
     rows = open_of(document, names.OURS, workload)
     tail, middle = Spread.of(row.p999_us for row in rows), Spread.of(row.p50_us for row in rows)
     if tail is None or middle is None or not middle.median:
-        yield _unknown(about, target, f"answers of {names.OURS}")
+        yield unknown(about, target, f"answers of {names.OURS}")
         return
     figure = f"{tail.median / middle.median:.1f} times ({tail.median:,.0f} to {middle.median:,.0f} us)"
     yield Verdict(about, target, figure, tail.median <= most * middle.median)
@@ -119,7 +94,7 @@ def _memory(document: Document) -> Iterator[Verdict]:
     ours = Spread.of(row.pss_mb for row in memory_of(document, names.OURS, names.DEMO))
     theirs = Spread.of(row.pss_mb for row in memory_of(document, names.MLFLOW, names.LINEAR))
     if ours is None or theirs is None:
-        yield _unknown(about, target, f"{names.OURS}, {names.DEMO}" if ours is None else names.MLFLOW)
+        yield unknown(about, target, f"{names.OURS}, {names.DEMO}" if ours is None else names.MLFLOW)
         return
     share = ours.median / theirs.median
     yield Verdict(about, target, f"{share:.0%} ({ours.median:,.0f} to {theirs.median:,.0f} MB)", share <= 0.6)
@@ -130,7 +105,7 @@ def _start(document: Document) -> Iterator[Verdict]:
     ours = Spread.of(row.seconds for row in starts_of(document, names.OURS, names.RESTART))
     theirs = Spread.of(row.seconds for row in starts_of(document, names.MLFLOW, names.LINEAR))
     if ours is None or theirs is None:
-        yield _unknown(about, target, f"{names.OURS}, {names.RESTART}" if ours is None else names.MLFLOW)
+        yield unknown(about, target, f"{names.OURS}, {names.RESTART}" if ours is None else names.MLFLOW)
         return
     share = ours.median / theirs.median
     figure = f"{share:.2f} of it ({ours.median:.2f} to {theirs.median:.2f} s)"
@@ -143,7 +118,7 @@ def _routing(document: Document) -> Iterator[Verdict]:
     for about, found in (("routing decision, 1 model", one), ("routing decision, 5,000 models", many)):
         target = "at most 3 % of the request's CPU"
         if found is None or whole is None:
-            yield _unknown(about, target, "routing" if found is None else f"{names.OURS}, linear, 16 connections")
+            yield unknown(about, target, "routing" if found is None else f"{names.OURS}, linear, 16 connections")
         else:
             yield Verdict(about, target, f"{found / whole:.1%} ({found:.2f} of {whole:.1f} us)", found <= 0.03 * whole)
     if one is not None and many is not None:
@@ -151,31 +126,10 @@ def _routing(document: Document) -> Iterator[Verdict]:
         yield Verdict("routing decision", target, f"{many / one:.2f} times ({many:.2f} to {one:.2f} us)", many <= SAME * one)
 
 
-def _growth(document: Document) -> Iterator[Verdict]:
-    base = inside_of(document, names.ONE, names.REQUEST)
-    for scenario in names.SCENARIOS[1:]:
-        found = inside_of(document, scenario, names.REQUEST)
-        target = f"cost of a request as with 1 model (up to {SAME:g} times)"
-        if base is None or found is None:
-            yield _unknown(scenario, target, "cost of a request in the process")
-        else:
-            figure = f"{found / base:.2f} times ({found:.1f} to {base:.1f} us)"
-            yield Verdict(scenario, target, figure, found <= SAME * base)
-    cpu = {n: closed_median(document, f"{names.OURS} -w {n}", names.WORKERS, 16, "cpu_us") for n in (1, 2, 4)}
-    base = cpu[1]
-    for workers in (2, 4):
-        about, target, found = f"{workers} workers", f"CPU per request as with 1 (up to {SAME:g} times)", cpu[workers]
-        if base is None or found is None:
-            yield _unknown(about, target, f"{names.OURS} -w {1 if base is None else workers}")
-        else:
-            figure = f"{found / base:.2f} times ({found:.0f} to {base:.0f} us)"
-            yield Verdict(about, target, figure, found <= SAME * base)
-
-
 def _overload(document: Document) -> Iterator[Verdict]:
     ours = [row for row in document.overload if row.server in names.OWN - {names.ECHO}]
     if not ours:
-        yield _unknown("overload, 3 times capacity", "p99 of accepted requests at most 3 times that at light load", names.OURS)
+        yield unknown("overload, 3 times capacity", "p99 of accepted requests at most 3 times that at light load", names.OURS)
     for row in ours:
         yield from _overloaded(row)
 
@@ -219,5 +173,7 @@ TARGETS: Final[tuple[Judge, ...]] = (
     _start,
     _routing,
     _overload,
-    _growth,
+    growth,
+    instructions,
+    workers,
 )

@@ -1,0 +1,98 @@
+"""What the pure parts make of counts, and of readings as things grow in number."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.bench import names
+from tests.benchmarks.bench.document import Document, Inside, Missing, add, merge
+from tests.benchmarks.bench.instructions import FEW, MANY, REPEATS, counted, totals
+from tests.benchmarks.bench.page import page
+from tests.benchmarks.bench.targets import verdicts
+from tests.benchmarks.bench.verdict import Verdict
+
+from .conftest import closed, empty
+
+LOOP = 1_000_000
+"""What marks cost, in few requests as in many."""
+
+
+def about(document: Document, start: str) -> list[Verdict]:
+    return [verdict for verdict in verdicts(document) if verdict.about.startswith(start)]
+
+
+def test_instructions_of_a_request_are_what_many_cost_more_than_few() -> None:
+    found = []
+    for repeat in range(REPEATS):
+        for each in (250 + repeat, 260 + repeat):
+            found += [12_345 * repeat, LOOP + FEW * each, LOOP + MANY * each]
+    rows = list(counted(("one", "many"), found))
+    assert rows == [
+        Inside(0, "one", names.INSTRUCTIONS, 250, 251),
+        Inside(0, "many", names.INSTRUCTIONS, 260, 261),
+    ]
+
+
+def test_too_few_counts_are_an_error_and_no_figures() -> None:
+    with pytest.raises(RuntimeError, match="1 counts of 9"):
+        list(counted(("one",), [1]))
+
+
+def test_counts_are_read_in_the_order_of_the_marks_and_what_follows_the_last_is_not(tmp_path: Path) -> None:
+    for number in (10, 9, 1):
+        (tmp_path / f"counted.{number}").write_text(f"version: 1\nevents: Ir\nsummary: {number}00\ntotals: {number}00\n")
+    (tmp_path / "counted").write_text("totals: 7\n")
+    assert totals(tmp_path) == [100, 900, 1000]
+
+
+@pytest.mark.parametrize(("instructions", "met"), [(105_000, True), (105_001, False)])
+def test_five_in_a_hundred_instructions_more_are_growth(instructions: float, *, met: bool) -> None:
+    rows = [Inside(0, what, names.INSTRUCTIONS, 100_000, 100_000) for what in names.COUNTED]
+    rows[1] = Inside(0, names.MANY, names.INSTRUCTIONS, instructions, instructions)
+    found = {verdict.about: verdict.met for verdict in verdicts(add(empty(), *rows)) if "instructions" in verdict.target}
+    assert found == {names.MANY: met, names.IN_TURN: True, names.ARMS: True}
+
+
+def test_the_page_shows_the_series_and_the_instructions_beside_those_of_one_model() -> None:
+    rows = [
+        Inside(0, scenario, what, figure, figure)
+        for scenario, figure in ((names.ONE, 50.0), (names.IN_TURN_200, 60.0))
+        for what in (names.REQUEST, names.ROUTING)
+    ]
+    counts = [Inside(0, names.ONE, names.INSTRUCTIONS, 2e5, 2e5), Inside(0, names.ARMS, names.INSTRUCTIONS, 2.1e5, 2.1e5)]
+    shown = page(add(empty(), *rows, *counts))
+    assert f"| {names.IN_TURN_200} | 60.0 | 1.20 |" in shown
+    assert f"| {names.ARMS} | 210,000 | 1.050 |" in shown
+
+
+def test_what_could_not_be_counted_is_no_longer_missing_once_it_is() -> None:
+    rows = [Missing(0, names.OURS, what, "why") for what in (names.INSTRUCTIONS, names.GROWTH)]
+    merged = merge(add(empty(), *rows), add(empty(), Inside(0, names.ONE, names.INSTRUCTIONS, 1, 1)))
+    assert [row.workload for row in merged.missing] == [names.GROWTH]
+
+
+def of_workers(ours: tuple[float, float], echo: tuple[float, float], number: int = 0) -> list[object]:
+    return [
+        closed(f"{server} -w {count}", names.WORKERS, 16, number, cpu_us=cpu)
+        for server, cpus in (("stagedoor", ours), ("echo", echo))
+        for count, cpu in zip((1, 4), cpus, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "echo", "met"),
+    [((100, 144), (50, 70), True), ((100, 154), (50, 70), True), ((100, 155), (50, 70), False), ((100, 111), (50, 50), False)],
+)
+def test_more_workers_may_cost_what_they_cost_the_echo(
+    ours: tuple[float, float], echo: tuple[float, float], *, met: bool
+) -> None:
+    found = about(add(empty(), *of_workers(ours, echo)), "4 workers")  # type: ignore[arg-type]
+    assert [verdict.met for verdict in found] == [met]
+
+
+def test_both_quotients_are_shown_plainly_and_a_missing_floor_is_named() -> None:
+    document = add(empty(), *of_workers((100, 144), (50, 70)))  # type: ignore[arg-type]
+    assert [verdict.figure for verdict in about(document, "4 workers")] == [
+        "1.44 times (144 to 100 us); the echo 1.40 times (70 to 50 us)"
+    ]
+    assert [verdict.figure for verdict in about(document, "2 workers")] == ["not measured: stagedoor -w 2, echo -w 2"]
