@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +12,7 @@ from serving.http import Request
 from serving.loading.version import Version
 from serving.routing import Choice
 from serving.targets import Target
-from stagedoor.auth import Principal
+from stagedoor.auth import Principal, Recognised
 from stagedoor.errors import MalformedHeader
 
 _ONCE: Final = ("authorization", "x-request-id", "content-type", "content-length")
@@ -20,14 +21,32 @@ CODINGS: Final = "content-encoding"
 """Sent twice it is one list of codings (RFC 9110, 5.3 and 8.4), as WSGI shows it anyway."""
 
 
-class Head(NamedTuple):
-    """A request without its body. Header names are in lower case; `repeated` holds those sent more than once."""
+class Standing(NamedTuple):
+    """What the plane found out from a head alone: who asks, for what, and whether the body will be too large.
+
+    `request_id` is the caller's own, "" where a new one is to be made.
+    """
+
+    recognised: Recognised
+    target: Target
+    request_id: str
+    packed: str | None
+    is_too_large: bool
+
+
+@dataclass(slots=True)
+class Head:
+    """A request without its body. Header names are in lower case; `repeated` holds those sent more than once.
+
+    `standing` is the plane's: a head that comes again on its connection needs no second look.
+    """
 
     path: str
     query: str
     headers: Mapping[str, str]
     repeated: frozenset[str] = frozenset()
     remote: str = ""
+    standing: Standing | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, request: Request) -> "Head":
@@ -54,8 +73,9 @@ class Attempt:
     """One version's try at a request. It has one outcome, whoever is first to say it: the thread it runs in, or the waiter.
 
     So each attempt that was assigned is counted once under exactly one outcome, and one that nobody waits for any more is
-    never assigned. `bucket` is the one of the split, where there was one. `began` is when the version was handed the request, in seconds of the performance counter. `kept` says how
-    the response cache took part: hit, miss or joined; "" where it did not.
+    never assigned. `bucket` is the one of the split, where there was one. `began` is when the version was handed the request,
+    in seconds of the performance counter. `kept` says how the response cache took part: hit, miss or joined; "" where it did
+    not.
     """
 
     __slots__ = ("_guard", "assigned", "began", "bucket", "choice", "decoded", "kept", "outcome", "version", "wire")

@@ -14,17 +14,17 @@ from serving.books import Books
 from serving.codecs import CODECS, Answer, Wire
 from serving.codecs.encodings import decode, decode_inline
 from serving.crew import Crew, TakeBack
-from serving.exchange import Attempt, Exchange, Head, Shielded
+from serving.exchange import Attempt, Exchange, Head, Shielded, Standing
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
 from serving.problems import reply_for
 from serving.routing import choose
 from serving.shadow import Copy, Shadow
 from serving.targets import parse_target
-from serving.trace import request_id_from
+from serving.trace import new_request_id, request_id_from
 from serving.values import Outputs
 from stagedoor import names
-from stagedoor.auth import Principal, check_predict
+from stagedoor.auth import Recognised, check_predict
 from stagedoor.errors import (
     BodyTooLarge,
     InvalidOutput,
@@ -51,8 +51,11 @@ Rest = Callable[[], Reply]
 class Authenticates(Protocol):
     """What the plane needs of stagedoor.auth.Authenticator."""
 
-    def authenticate(self, authorization: str | None, *, now: float, remote: str = "") -> Principal:
-        """Who sent this header."""
+    def recognise(self, authorization: str | None, *, now: float, remote: str = "") -> Recognised:
+        """Who sent this header, and for how long that may be taken as known."""
+
+    def still_holds(self, found: Recognised, now: float) -> bool:
+        """Whether it still may."""
 
 
 class Plane:
@@ -76,22 +79,37 @@ class Plane:
 
     def admit(self, exchange: Exchange) -> Attempt:
         """Decide from the head alone who asks for what, and which version is to try. Raises Rejected and Unserved."""
+        standing = exchange.head.standing
+        if standing is None or not self._authenticator.still_holds(standing.recognised, exchange.at):
+            standing = self._look_at(exchange)
+        else:
+            exchange.request_id = standing.request_id or new_request_id()
+            exchange.principal = standing.recognised.principal
+            exchange.packed = standing.packed
+            exchange.target = standing.target
+        exchange.draw = next(self._draws)
+        attempt = exchange.attempt = Attempt(*choose(self._pool.view, standing.target.ref, exchange))
+        if standing.is_too_large:
+            raise BodyTooLarge(self.max_body_bytes)
+        return attempt
+
+    def _look_at(self, exchange: Exchange) -> Standing:
+        """Read a head for the first time, and let its connection remember what it says."""
         head = exchange.head
         headers = head.headers
         if head.repeated:
             head.refuse_repeated()
-        exchange.request_id = request_id_from(headers)
-        principal = self._authenticator.authenticate(headers.get("authorization"), now=exchange.at, remote=head.remote)
-        exchange.principal = principal
-        exchange.packed = headers.get("content-encoding")
+        given = request_id_from(headers)
+        exchange.request_id = given or new_request_id()
+        found = self._authenticator.recognise(headers.get("authorization"), now=exchange.at, remote=head.remote)
+        principal = exchange.principal = found.principal
+        packed = exchange.packed = headers.get("content-encoding")
         target = exchange.target = parse_target(head.path, head.query, self._default_model)
         check_predict(principal, target.ref)
-        exchange.draw = next(self._draws)
-        attempt = exchange.attempt = Attempt(*choose(self._pool.view, target.ref, exchange))
         length = headers.get("content-length")
-        if length is not None and length.isdecimal() and int(length) > self.max_body_bytes:
-            raise BodyTooLarge(self.max_body_bytes)
-        return attempt
+        is_too_large = length is not None and length.isdecimal() and int(length) > self.max_body_bytes
+        standing = head.standing = Standing(found, target, given, packed, is_too_large)
+        return standing
 
     def load(self, attempt: Attempt) -> None:
         """Wait for a version that is not in memory yet, unless another stands by to answer.
@@ -198,7 +216,7 @@ class Plane:
     def fail(self, exchange: Exchange, error: Exception) -> Reply:
         """The answer to a request that any of the steps refused or failed."""
         target, attempt = exchange.target, exchange.attempt
-        request_id = exchange.request_id or request_id_from({})
+        request_id = exchange.request_id or new_request_id()
         exchange.request_id = request_id
         open_inference = target.is_open_inference if target else exchange.head.path.startswith("/v2/")
         reply = reply_for(error, request_id, open_inference=open_inference)
@@ -213,7 +231,7 @@ class Plane:
     def turn_away(self) -> Reply:
         """The answer to a request for which there is no time; counted, but without a line of its own in the log."""
         self._books.turned_away()
-        return reply_for(Overloaded(), request_id_from({}))
+        return reply_for(Overloaded(), new_request_id())
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 

@@ -16,14 +16,19 @@ _draws = Random()  # noqa: S311  seeded by the system: an id has to be distinct,
 os.register_at_fork(after_in_child=_draws.seed)  # gunicorn's master imports this for workers that shall not draw the same
 
 
-def request_id_from(headers: Mapping[str, str]) -> str:
-    """The caller's request id, or a new one of 32 hexadecimal digits. `headers` has lower-case names.
+def new_request_id() -> str:
+    """32 hexadecimal digits."""
+    return _draws.randbytes(16).hex()
 
-    Raises MalformedHeader where the caller's is not 1 to 128 visible ASCII characters.
+
+def request_id_from(headers: Mapping[str, str]) -> str:
+    """The caller's request id, "" where it sent none. `headers` has lower-case names.
+
+    Raises MalformedHeader where it is not 1 to 128 visible ASCII characters.
     """
     given = headers.get("x-request-id")
     if given is None:
-        return f"{_draws.getrandbits(128):032x}"
+        return ""
     if not _REQUEST_ID.fullmatch(given):
         raise MalformedHeader(names.HEADER_REQUEST_ID, "1 to 128 visible ASCII characters")
     return given

@@ -16,7 +16,7 @@ from serving.gateway.services import Services
 from serving.gateway.target import checked_path
 from serving.problems import reply_for
 from serving.targets import is_predict_path
-from serving.trace import request_id_from, trace_id_from
+from serving.trace import new_request_id, request_id_from, trace_id_from
 from stagedoor import names
 from stagedoor import problems as table
 from stagedoor.errors import BodyTooLarge, MalformedHeader, StagedoorError
@@ -46,14 +46,14 @@ def create_app(services: Services) -> Flask:
 
 def _identify() -> None:
     """Give the request its id, its trace and its path, before anything can go wrong with it."""
-    g.request_id = request_id_from({})
+    g.request_id = new_request_id()
     g.path = checked_path(request.environ)
     if request.method == "POST" and is_predict_path(g.path):
         return  # the plane does the same, and keeps the record
     headers = dict(predictions.headers_of(request.environ))
     if "," in request.headers.get(names.HEADER_REQUEST_ID, ""):
         raise MalformedHeader(names.HEADER_REQUEST_ID, "send it once")
-    g.request_id = request_id_from(headers)
+    g.request_id = request_id_from(headers) or g.request_id
     trace = trace_id_from(headers.get("traceparent"))
     structlog.contextvars.bind_contextvars(request_id=g.request_id, **({"trace_id": trace} if trace else {}))
 

@@ -18,7 +18,9 @@ _SCHEME: Final = "bearer"
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class Recognised:
+    """Who sent a token, until when (seconds since 1970), and by which generation of keys that was found out."""
+
     principal: Principal
     valid_until: float
     generation: int
@@ -36,8 +38,8 @@ class Authenticator:
         self._attempts = attempts
         self._jwks = jwks
         # Two halves instead of a list of uses: what is looked up moves to the young half, the old half is forgotten whole.
-        self._young: dict[bytes, _Remembered] = {}
-        self._old: dict[bytes, _Remembered] = {}
+        self._young: dict[bytes, Recognised] = {}
+        self._old: dict[bytes, Recognised] = {}
         self._lock = threading.Lock()
         if jwks is not None:
             jwks.subscribe(self._adopt)
@@ -53,7 +55,15 @@ class Authenticator:
             self._jwks.close()
 
     def authenticate(self, authorization: str | None, *, now: float, remote: str = "") -> Principal:
-        """The principal of a whole Authorization header value at the moment `now` (seconds since 1970).
+        """The principal of an Authorization header value at the moment `now` (seconds since 1970). Raises as `recognise`."""
+        return self.recognise(authorization, now=now, remote=remote).principal
+
+    def still_holds(self, found: Recognised, now: float) -> bool:
+        """Whether `recognise` would find the same again."""
+        return now < found.valid_until and found.generation == self._keys.generation
+
+    def recognise(self, authorization: str | None, *, now: float, remote: str = "") -> Recognised:
+        """Who sent a whole Authorization header value, and for how long that may be taken as known.
 
         Raises TokenInvalid, TokenExpired, or TooManyAttempts when `remote` has sent too many bad tokens. Good tokens
         pass from any address; a missing header or an expired token counts against none.
@@ -62,10 +72,10 @@ class Authenticator:
             raise TokenInvalid("no Authorization header")
         digest = hashlib.blake2b(authorization.encode(errors="replace"), digest_size=32).digest()
         known = self._young.get(digest) or self._old.get(digest)
-        if known is not None and now < known.valid_until and known.generation == self._keys.generation:
+        if known is not None and self.still_holds(known, now):
             if digest not in self._young:
                 self._remember(digest, known)
-            return known.principal
+            return known
         try:
             return self._verify(authorization, digest, now)
         except TokenInvalid as error:
@@ -74,16 +84,17 @@ class Authenticator:
             self._attempts.record(remote, now)
             raise
 
-    def _verify(self, authorization: str, digest: bytes, now: float) -> Principal:
+    def _verify(self, authorization: str, digest: bytes, now: float) -> Recognised:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != _SCHEME:
             raise TokenInvalid("the Authorization header is not of the Bearer scheme")
         keys = self._keys
         verified = verify(token, keys, self._rules, now)
-        self._remember(digest, _Remembered(verified.principal, verified.valid_until, keys.generation))
-        return verified.principal
+        found = Recognised(verified.principal, verified.valid_until, keys.generation)
+        self._remember(digest, found)
+        return found
 
-    def _remember(self, digest: bytes, entry: _Remembered) -> None:
+    def _remember(self, digest: bytes, entry: Recognised) -> None:
         with self._lock:
             if len(self._young) >= REMEMBERED // 2:
                 self._old, self._young = self._young, {}

@@ -49,13 +49,13 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 DRAWS = f"""
 {MASTER}
 import numpy.random
-from serving.trace import request_id_from
+from serving.trace import new_request_id
 numpy.random.seed(1)
 for _ in range(2):
     pid = os.fork()
     if pid == 0:
         conf.post_fork(None, None)
-        print(numpy.random.random(), request_id_from(dict()), flush=True)
+        print(numpy.random.random(), new_request_id(), flush=True)
         os._exit(0)
     os.waitpid(pid, 0)
 """

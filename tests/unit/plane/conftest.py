@@ -27,7 +27,7 @@ from serving.shadow import Shadow
 from serving.units import UnitBook
 from serving.values import UNNAMED, Inputs, Outputs
 from stagedoor import names
-from stagedoor.auth import Principal
+from stagedoor.auth import Principal, Recognised
 from stagedoor.domain.snapshot import ModelEntry
 from stagedoor.domain.traffic import Arm, Route
 from stagedoor.domain.tuning import PLAIN, Tuning
@@ -104,9 +104,17 @@ def version(number: str, behaviour: Behaviour, *, quick: bool = True, width: int
 class Everybody:
     """Whoever says nothing is a tester and predictor; else the header says which roles."""
 
-    def authenticate(self, authorization: str | None, *, now: float, remote: str = "") -> Principal:
+    def __init__(self) -> None:
+        self.asked = 0
+        self.generation = 0
+
+    def recognise(self, authorization: str | None, *, now: float, remote: str = "") -> Recognised:
+        self.asked += 1
         roles = frozenset((authorization or "tester predictor").split())
-        return Principal("ann", roles, ("*",), 2e9, {"sub": "ann"})
+        return Recognised(Principal("ann", roles, ("*",), 2e9, {"sub": "ann"}), 2e9, self.generation)
+
+    def still_holds(self, found: Recognised, now: float) -> bool:
+        return found.generation == self.generation
 
 
 class Stage:
@@ -119,7 +127,8 @@ class Stage:
         self.log = io.BytesIO()
         self.recorder = Recorder(self.log, UnitBook(folder / "units"))
         self.shadow = Shadow(TIMEOUT)
-        self.plane = Plane(self.settings, Everybody(), self, Books(self.recorder), self.shadow)  # type: ignore[arg-type]
+        self.door = Everybody()
+        self.plane = Plane(self.settings, self.door, self, Books(self.recorder), self.shadow)  # type: ignore[arg-type]
         self.name = ""
         self.view = View(0, MappingProxyType({}))
 
