@@ -67,7 +67,21 @@ class Books:
         code, choice, epoch = blame.code_of(error), attempt.choice, _label(attempt)
         assigned = attempt.assigned and not epoch
         self._recorder.add(
-            Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False, assigned=assigned)
+            Record(
+                "",
+                0.0,
+                0,
+                took,
+                outcome,
+                counted,
+                took,
+                code,
+                choice,
+                epoch,
+                logged=False,
+                assigned=assigned,
+                unit=attempt.unit,
+            )
         )
 
     def _add(self, exchange: Exchange, attempt: Attempt | None, end: _End) -> None:
@@ -77,6 +91,7 @@ class Books:
         if attempt is not None:
             record.choice = attempt.choice
             record.bucket = attempt.bucket
+            record.unit = attempt.unit
             if attempt.choice.trial is not None:
                 record.epoch = _label(attempt)
             record.assigned = attempt.assigned and not record.epoch

@@ -73,16 +73,17 @@ class Attempt:
     """One version's try at a request. It has one outcome, whoever is first to say it: the thread it runs in, or the waiter.
 
     So each attempt that was assigned is counted once under exactly one outcome, and one that nobody waits for any more is
-    never assigned. `bucket` is the one of the split, where there was one. `began` is when the version was handed the request,
+    never assigned. `bucket` and `unit` are as in Routed. `began` is when the version was handed the request,
     in seconds of the performance counter. `kept` says how the response cache took part: hit, miss or joined; "" where it did
     not.
     """
 
-    __slots__ = ("_guard", "assigned", "began", "bucket", "choice", "decoded", "kept", "outcome", "version", "wire")
+    __slots__ = ("_guard", "assigned", "began", "bucket", "choice", "decoded", "kept", "outcome", "unit", "version", "wire")
 
-    def __init__(self, choice: Choice, bucket: int | None = None) -> None:
+    def __init__(self, choice: Choice, bucket: int | None = None, unit: int | None = None) -> None:
         self.choice = choice
         self.bucket = bucket
+        self.unit = unit
         self.version: Version | None = choice.loaded
         self.wire: Wire | None = None
         self.decoded: Decoded | None = None

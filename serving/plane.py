@@ -152,8 +152,7 @@ class Plane:
         """Put into words what the version has answered. Raises InvalidOutput and InvalidRequest."""
         version, target, decoded, choice = attempt.version, exchange.target, attempt.decoded, attempt.choice
         assert version is not None and target is not None and decoded is not None  # noqa: PT018, S101  read comes first
-        elapsed_ms = (time.perf_counter() - exchange.started) * 1000
-        answer = Answer(choice.model, version.version, exchange.request_id, elapsed_ms)
+        answer = Answer(choice.model, version.version, exchange.request_id, exchange.started)
         try:
             encoded = CODECS[target.codec].encode(outputs, decoded, version.signature, answer)
         except StagedoorError:

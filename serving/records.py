@@ -23,7 +23,8 @@ class Record:
     `outcome` is ok, client_error, model_error, invalid_output, timeout, overload or internal_error, `counted` what the metrics
     count it as. `at` is the epoch time it came in, `seconds` what it took, `took` what the version took of that. `epoch` is
     the label of its evidence; `assigned` says that the version was given it and that this has not been counted yet. `code` is
-    the problem's code, `bucket` that of a split, `cause` for people's eyes, `kept` how the response cache took part.
+    the problem's code, `cause` for people's eyes, `kept` how the response cache took part; `bucket` and `unit` are as in
+    Routed.
     """
 
     request_id: str
@@ -46,3 +47,4 @@ class Record:
     assigned: bool = False
     kept: str = ""
     bucket: int | None = None
+    unit: int | None = None

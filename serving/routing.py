@@ -24,15 +24,14 @@ class Trial(NamedTuple):
     """What a route asks for beyond an answer: evidence, a stand-in, a copy for another version, a fault.
 
     `epoch` is the label under which the outcome is evidence, "" where it is none. `fallback` answers where the choice fails.
-    `unit` is the place of a sticky caller in the experiment of `salt`, for whom only the first outcome counts. `mirror` is a
-    version that gets a copy, `mirrored` the same where it is in memory. `fault` is what a drill does to this request.
+    `salt` is that of the experiment. `mirror` is a version that gets a copy, `mirrored` the same where it is in memory. `fault`
+    is what a drill does to this request.
     """
 
     epoch: str = ""
     slow_seconds: float | None = None
     fallback: "Choice | None" = None
     salt: bytes = b""
-    unit: int | None = None
     mirror: str | None = None
     mirrored: Version | None = None
     fault: Fault | None = None
@@ -40,7 +39,7 @@ class Trial(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Choice:
-    """The version chosen. One object serves all requests that fall to an arm; a request of a sticky caller has its own.
+    """The version chosen. One object serves all requests that fall to an arm, but for those that take part in a drill.
 
     `arm` is the alias or stage that led to it, or PINNED. `loaded` is None where it has to be loaded first. `trial` is None on
     routes that ask for an answer and nothing else. `tuning` is how the model's tags want it run. `headers` is what the answer
@@ -61,10 +60,15 @@ class Choice:
 
 
 class Routed(NamedTuple):
-    """A choice, and the traffic bucket where a split led to it."""
+    """A choice, and what is this request's alone: its bucket, where a split led there, and its unit.
+
+    That is the place of a sticky caller in the experiment, for whom only the first outcome counts; None where each request is
+    a unit of its own.
+    """
 
     choice: Choice
     bucket: int | None = None
+    unit: int | None = None
 
 
 class Asker(Protocol):
@@ -111,12 +115,13 @@ def _by_traffic(live: LiveModel, route: Route, asker: Asker, *, stale: bool) -> 
         arm, bucket, point = route.stable, None, None
     else:
         arm, bucket, point = assign(route, _unit(route, asker))
-    if route.drill is not None or (route.sticky is not None and route.watched):
-        return Routed(_choice(live, route, arm, _own_trial(live, route, arm, point, asker)), bucket)
+    unit = _counted_unit(route, asker, point) if route.sticky is not None and route.watched else None
+    if route.drill is not None:
+        return Routed(_choice(live, route, arm, _drilled(live, route, arm, asker)), bucket, unit)
     same: Choice | None = live.worked_out.get(arm.name)
     if same is None:
-        same = live.worked_out[arm.name] = _choice(live, route, arm, _usual_trial(live, route, arm))
-    return Routed(same, bucket)
+        same = live.worked_out[arm.name] = _choice(live, route, arm, _trial(live, route, arm))
+    return Routed(same, bucket, unit)
 
 
 def _asks_for_more(route: Route) -> bool:
@@ -124,18 +129,15 @@ def _asks_for_more(route: Route) -> bool:
     return route.watched or route.shield or route.mirror is not None or route.drill is not None
 
 
-def _own_trial(live: LiveModel, route: Route, arm: Arm, point: int | None, asker: Asker) -> Trial | None:
-    """What the route asks for of this request alone."""
-    usual = _usual_trial(live, route, arm)
-    if usual is None:
-        return None
-    return usual._replace(
-        unit=_counted_unit(route, asker, point),
-        fault=fault_for(route.drill, asker.draw) if arm is not route.stable and route.drill is not None else None,
-    )
+def _drilled(live: LiveModel, route: Route, arm: Arm, asker: Asker) -> Trial | None:
+    """What a drill's route asks for of this request alone."""
+    usual = _trial(live, route, arm)
+    if usual is None or route.drill is None or arm is route.stable:
+        return usual
+    return usual._replace(fault=fault_for(route.drill, asker.draw))
 
 
-def _usual_trial(live: LiveModel, route: Route, arm: Arm) -> Trial | None:
+def _trial(live: LiveModel, route: Route, arm: Arm) -> Trial | None:
     """What the route asks for of any request to `arm`."""
     if not _asks_for_more(route):
         return None
@@ -175,10 +177,8 @@ def _unit(route: Route, asker: Asker) -> bytes:
     return asker.draw.to_bytes(16, "big")
 
 
-def _counted_unit(route: Route, asker: Asker, point: int | None) -> int | None:
-    """The unit whose first outcome alone is evidence; None on routes where each request is a unit of its own."""
-    if route.sticky is None or not route.watched:
-        return None
+def _counted_unit(route: Route, asker: Asker, point: int | None) -> int:
+    """The unit whose first outcome alone is evidence."""
     return point_of(route.salt, _unit(route, asker)) if point is None else point
 
 

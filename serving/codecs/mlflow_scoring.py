@@ -17,7 +17,7 @@ _CSV: Final = "text/csv"
 _PARQUET: Final = ("application/vnd.apache.parquet", "application/x-parquet")
 _ACCEPTED: Final = (JSON, _CSV, *_PARQUET)
 _FORMATS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
-_FORMATS_BY_NAME: Final = frozenset(_FORMATS)
+_NESTED: Final = frozenset(("instances", "inputs"))
 _KEYS: Final = frozenset((*_FORMATS, "params"))
 _NAME_KINDS: Final[frozenset[type]] = frozenset((str, int))
 _SPLIT_KEYS: Final = frozenset(("columns", "index", "data"))
@@ -53,18 +53,18 @@ def predictions(outputs: Outputs) -> Any:  # noqa: ANN401  a JSON value
 
 
 def _read(body: dict[str, Any], signature: Signature, max_rows: int) -> Inputs:
-    found = _FORMATS_BY_NAME.intersection(body)
+    found = [name for name in _FORMATS if name in body]
     if len(found) != 1:
         raise InvalidRequest(f"The body must have exactly one of: {', '.join(_FORMATS)}.")
-    (name,) = found
+    name = found[0]
     data = body[name]
+    if name in _NESTED:
+        return signature.form.nested(data, max_rows)
     if name == "dataframe_split":
         return _split(data, signature, max_rows)
-    if name == "dataframe_records":
-        if type(data) is not list:
-            raise InvalidRequest("dataframe_records must be a list of objects, one for each row.")
-        return signature.form.records(data, max_rows)
-    return signature.form.nested(data, max_rows)
+    if type(data) is not list:
+        raise InvalidRequest("dataframe_records must be a list of objects, one for each row.")
+    return signature.form.records(data, max_rows)
 
 
 def _split(data: object, signature: Signature, max_rows: int) -> Inputs:

@@ -1,5 +1,6 @@
 """What goes into a codec and comes out of it."""
 
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -28,12 +29,17 @@ class Decoded(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the answer says about itself."""
+    """What the answer says about itself. `started` is when the request came, in seconds of the performance counter."""
 
     model: str
     version: str
     request_id: str
-    elapsed_ms: float
+    started: float
+
+    @property
+    def elapsed_ms(self) -> float:
+        """What the request has taken until now."""
+        return (time.perf_counter() - self.started) * 1000
 
 
 class Encoded(NamedTuple):

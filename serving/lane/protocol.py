@@ -98,7 +98,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             rest = self._feed(data)
             if rest:
                 (self._take if self.is_idle else self._hold)(rest)
-        elif not self.is_idle:
+        elif self._turn is not None or self._theirs:
             self._hold(data)
         elif self._early and b"\n" not in data and len(self._early) <= self._limits.head:
             self._early += data  # no head ends here; looking at its beginning again and again would cost its square

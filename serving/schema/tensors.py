@@ -20,16 +20,21 @@ class Tensor:
     name: str
     element: Element
     shape: tuple[int, ...]
+    label: str = field(init=False)
+    """The name for people."""
+    _row: tuple[int, ...] | None = field(init=False, repr=False)
+    """The shape of a row, where there may be any number of them and nothing else is open."""
 
-    @property
-    def label(self) -> str:
-        """The name for people."""
-        return self.name or FIRST_INPUT
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.name or FIRST_INPUT)
+        is_plain = self.shape[:1] == (-1,) and -1 not in self.shape[1:]
+        object.__setattr__(self, "_row", self.shape[1:] if is_plain else None)
 
     def from_json(self, data: object, max_rows: int) -> Array:
         """Nested lists of exactly this shape."""
         shape, flat = unnest(data, self.label, max_rows)
-        self._check(shape)
+        if not flat or shape[1:] != self._row:
+            self._check(shape)
         return self.element.from_list(flat, self.label).reshape(shape)
 
     def from_rows(self, values: Sequence[Any], max_rows: int) -> Array:
@@ -145,7 +150,7 @@ class Tensors:
         return self._many({t.name: t.from_rows(values[t.name], max_rows) for t in self.tensors_of})
 
     def _one(self, tensor: Tensor, array: Array) -> Inputs:
-        return Inputs("tensors", {tensor.name: array}, rows_of(array))
+        return Inputs("tensors", {tensor.name: array}, array.shape[0] if array.shape else 1)
 
     def _many(self, arrays: dict[str, Array]) -> Inputs:
         return Inputs("tensors", arrays, rows_of(next(iter(arrays.values()))))

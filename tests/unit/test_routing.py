@@ -42,7 +42,7 @@ def chosen(
 
 def test_a_plain_name_follows_the_route() -> None:
     loaded = object()
-    choice, bucket = chosen(view_of(entry_of(Route(4, (Arm("champion", "7", 10_000),), b"s")), {"7": loaded}), "fraud")
+    choice, bucket, _ = chosen(view_of(entry_of(Route(4, (Arm("champion", "7", 10_000),), b"s")), {"7": loaded}), "fraud")
     assert (choice.version, choice.arm, choice.epoch, bucket, choice.loaded) == ("7", "champion", 4, None, loaded)
 
 
@@ -56,7 +56,7 @@ def test_a_plain_name_follows_the_route() -> None:
     ],
 )
 def test_other_names_pass_the_split_by(ref: str, version: str, arm: str) -> None:
-    choice, bucket = chosen(view_of(entry_of(Route(4, SPLIT, b"s"))), ref)
+    choice, bucket, _ = chosen(view_of(entry_of(Route(4, SPLIT, b"s"))), ref)
     assert (choice.version, choice.arm, bucket) == (version, arm, None)
 
 
@@ -108,13 +108,13 @@ def test_a_sticky_caller_keeps_the_arm(sticky: Sticky, headers: dict[str, str], 
 def test_requests_that_fall_to_the_same_arm_share_what_was_found_out_of_it() -> None:
     view = view_of(entry_of(Route(4, SPLIT, b"s", watched=True, shield=True)))
     routed = [chosen(view, "fraud", draw=draw) for draw in range(50)]
-    assert len({id(choice) for choice, _ in routed}) == 2
-    assert len({bucket for _, bucket in routed}) > 25
+    assert len({id(choice) for choice, _, _ in routed}) == 2
+    assert len({bucket for _, bucket, _ in routed}) > 25
 
 
 def test_a_watched_sticky_caller_is_a_unit_of_its_own() -> None:
     view = view_of(entry_of(Route(4, SPLIT, b"s", Sticky("claim", "sub"), watched=True)))
-    units = {chosen(view, "fraud", claims={"sub": who}).choice.trial.unit for who in ("ann", "bob", "ann")}
+    units = {chosen(view, "fraud", claims={"sub": who}).unit for who in ("ann", "bob", "ann")}
     assert len(units) == 2
     assert None not in units
 

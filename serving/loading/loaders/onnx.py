@@ -47,7 +47,7 @@ class _Feed:
     def cast(self, array: Array) -> Array:
         """`array` in the graph's type where no meaning is lost, else as it is: ONNX Runtime then says what is wrong."""
         want = self.dtype
-        if want is None or array.dtype == want or not _castable(array.dtype, want):
+        if array.dtype is want or want is None or array.dtype == want or not _castable(array.dtype, want):
             return array
         return array.astype(want)
 
@@ -61,7 +61,7 @@ def _castable(have: np.dtype[Any], want: np.dtype[Any]) -> bool:
 class OnnxPredictor:
     """A session. `inputs` and `outputs` are those of the graph."""
 
-    __slots__ = ("_feeds", "_names", "_only", "_run", "inputs", "outputs", "session")
+    __slots__ = ("_feeds", "_gives_arrays", "_names", "_only", "_run", "inputs", "outputs", "session")
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self.session = session
@@ -70,16 +70,18 @@ class OnnxPredictor:
         self._feeds = tuple(_Feed(node.name, _ORT_TYPES.get(node.type), _rank(node.shape)) for node in session.get_inputs())
         self._only = self._feeds[0] if len(self._feeds) == 1 else None
         self._names = [node.name for node in session.get_outputs()]
+        self._gives_arrays = all(node.type in _ORT_TYPES for node in session.get_outputs())
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_spec(node) for node in session.get_outputs())
 
     def predict(self, inputs: Inputs) -> Outputs:
         """Run the graph: `named` for tensors, `table` for a frame (`named` if an output has not one entry per row)."""
+        names = self._names
         if inputs.kind == "tensors":
-            results = self._run(self._names, self._tensor_feeds(inputs.arrays), None)
-            return Outputs("named", {name: _plain(result) for name, result in zip(self._names, results, strict=True)})
-        results = self._run(self._names, self._table_feeds(inputs.arrays, inputs.rows), None)
-        return _table(dict(zip(self._names, map(_plain, results), strict=True)), inputs.rows)
+            results = self._run(names, self._tensor_feeds(inputs.arrays), None)
+            return Outputs("named", dict(zip(names, results if self._gives_arrays else map(_plain, results), strict=True)))
+        results = self._run(names, self._table_feeds(inputs.arrays, inputs.rows), None)
+        return _table(dict(zip(names, map(_plain, results), strict=True)), inputs.rows)
 
     def _tensor_feeds(self, arrays: Arrays) -> dict[str, Array]:
         only = self._only
