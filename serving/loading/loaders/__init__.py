@@ -1,9 +1,10 @@
 """From a model folder to something that predicts: one loader for each MLflow flavour that is served directly.
 
-A loader's libraries are imported with the first model that needs them, in the process that loads it, and never by those
-that only route or fork: ONNX Runtime starts a thread while it is imported, which a fork would not take along.
+A loader's libraries are imported with the first model that needs them, in the process that loads it, or before it was forked
+(`serving.before_fork`), and never by those that only route.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Final, cast
@@ -14,13 +15,22 @@ from serving.values import Predictor
 from stagedoor import names
 from stagedoor.errors import UnsupportedFlavor
 
-__all__ = ["LOADERS", "LoadOptions", "Loader", "choose"]
+__all__ = ["LOADERS", "LoadOptions", "Loader", "choose", "silence"]
 
 Loader = Callable[[MLModel, LoadOptions], Predictor]
+
+_NO_TELEMETRY: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "ORT_DISABLE_TELEMETRY": "1"}
+
+
+def silence() -> None:
+    """Let no library report to its makers, unless the environment says that it may: read while each is imported."""
+    for name, value in _NO_TELEMETRY.items():
+        os.environ.setdefault(name, value)
 
 
 def _late(module: str, function: str) -> Loader:
     def load(mlmodel: MLModel, options: LoadOptions) -> Predictor:
+        silence()
         loader = cast("Loader", getattr(import_module(f"{__name__}.{module}"), function))
         return loader(mlmodel, options)
 

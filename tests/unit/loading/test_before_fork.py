@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from serving import before_fork
 from serving.before_fork import FOR_PYFUNC, LIBRARIES, modules_for
 from stagedoor.domain.snapshot import ModelEntry, Snapshot, VersionEntry
 from stagedoor.domain.traffic import Arm, Route
@@ -73,9 +74,44 @@ print(sorted({HEAVY} & set(sys.modules)))
 """
 
 
-def test_the_master_imports_what_workers_need_but_not_onnx_runtime(tmp_path: Path) -> None:
-    wanted = "{'onnxruntime', 'flask', 'numpy', 'serving.wiring', 'mlflow'}"
-    assert run(f"{MASTER}\nprint(sorted({wanted} & set(sys.modules)))", tmp_path) == "['flask', 'numpy', 'serving.wiring']"
+IMPORTED = f"{MASTER}\nprint(sorted({{'onnxruntime', 'flask', 'numpy', 'serving.wiring', 'mlflow'}} & set(sys.modules)))"
+
+
+def test_the_master_imports_what_every_worker_needs(tmp_path: Path) -> None:
+    assert run(IMPORTED, tmp_path) == "['flask', 'numpy', 'onnxruntime', 'serving.wiring']"
+
+
+def test_onnx_runtime_that_starts_a_thread_is_left_to_the_workers(tmp_path: Path) -> None:
+    with_thread = "from serving import before_fork\nbefore_fork.starts_no_thread = lambda name: False"
+    assert run(f"{with_thread}\n{IMPORTED}", tmp_path) == "['flask', 'numpy', 'serving.wiring']"
+
+
+def test_no_library_reports_to_its_maker_unless_the_operator_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = f"{MASTER}\nprint(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['MLFLOW_DISABLE_TELEMETRY'])"
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "false")
+    assert run(told, tmp_path) == "1 false"
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("", True),
+        ("import threading, time\nthreading.Thread(target=time.sleep, args=(5,), daemon=True).start()", False),
+        ("raise RuntimeError", False),
+        ("import time\ntime.sleep(60)", False),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", False),
+    ],
+    ids=["quiet", "a thread", "an error", "hangs", "crashes"],
+)
+def test_what_an_import_starts_is_tried_in_a_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, *, expected: bool
+) -> None:
+    (tmp_path / "tried_in_a_child.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(before_fork, "_TRIAL_SECONDS", 1.0)
+    assert before_fork.starts_no_thread("tried_in_a_child") is expected
+    assert "tried_in_a_child" not in sys.modules
 
 
 def test_the_masters_own_counters_are_not_among_the_workers(tmp_path: Path) -> None:
