@@ -50,18 +50,18 @@ class Crew:
     def run(self, attempt: Attempt, principal: Principal) -> Outputs:
         """The answer to what `attempt` has decoded, here and now. Raises ModelFailed and InvalidOutput."""
         if not self._shown and attempt.choice.tuning.cache is None:
-            return _run(attempt)  # most versions have no cache: no more calls than it takes
+            return run(attempt)  # most versions have no cache: no more calls than it takes
         asked = self._asked(attempt, principal)
         if asked is None:
-            return _run(attempt)
+            return run(attempt)
         found = self._find(attempt, asked)
         if isinstance(found, Outputs):
             return found
         if isinstance(found, Flight):
             attempt.kept = "miss"
-            return _run(attempt)  # to wait for it would hold up others
+            return run(attempt)  # to wait for it would hold up others
         try:
-            outputs = _run(attempt)
+            outputs = run(attempt)
         except Exception as error:
             found.fail(error)
             raise
@@ -115,7 +115,7 @@ class Crew:
 
         def work() -> None:
             try:
-                answer: Outputs | Exception = _run(attempt)
+                answer: Outputs | Exception = run(attempt)
             except Exception as error:  # noqa: BLE001  it belongs to whoever waits for the answer
                 answer = error
             done(answer)
@@ -204,12 +204,6 @@ class Crew:
 
 def _quarters(room: Room, max_wait_seconds: float) -> _Quarters:
     return _Quarters(room, Batchers(room, max_wait_seconds), Solos(room, max_wait_seconds))
-
-
-def _run(attempt: Attempt) -> Outputs:
-    version, decoded = attempt.version, attempt.decoded
-    assert version is not None and decoded is not None  # noqa: PT018, S101  it has been read
-    return run(version, decoded, attempt.choice.trial)
 
 
 def _question(attempt: Attempt, principal: Principal) -> Question | None:

@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 from serving import metrics
 from serving.agreement import agree
 from serving.blame import outcome_of
+from serving.checked import predict_checked
 from serving.codecs import CODECS, Wire
 from serving.routing import Trial
-from serving.running import run
 from serving.values import Outputs
 from stagedoor.errors import Rejected
 from stagedoor.telemetry import get_logger
@@ -114,7 +114,11 @@ class Shadow:
         assert version is not None  # noqa: S101  offer drops those without
         try:
             decoded = CODECS[copy.codec].decode(copy.wire, version.signature, copy.max_rows)
-            return "agree" if agree(copy.sent, run(version, decoded)) else "disagree"
+            return (
+                "agree"
+                if agree(copy.sent, predict_checked(version.predictor, version.signature.check_outputs, decoded.inputs))
+                else "disagree"
+            )
         except Rejected:
             return "model_error"  # it refuses a request that was answered
         except Exception as error:  # noqa: BLE001  nothing that a watched version does may end the watching

@@ -37,6 +37,8 @@ class Signature:
 
     def with_params(self, inputs: Inputs, values: object) -> Inputs:
         """`inputs` with the params of the request (None: it has none) over the defaults. Raises SchemaMismatch."""
+        if values is None and self.params.defaults is NO_PARAMS:
+            return inputs
         params = self.params.check(values)
         return inputs if params is NO_PARAMS else Inputs(inputs.kind, inputs.arrays, inputs.rows, params)
 

@@ -72,9 +72,11 @@ class Tensors:
 
     tensors_of: tuple[Tensor, ...]
     names: list[str] = field(init=False)
+    _only: Tensor | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", [tensor.name for tensor in self.tensors_of])
+        object.__setattr__(self, "_only", self.tensors_of[0] if len(self.tensors_of) == 1 else None)
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -120,7 +122,8 @@ class Tensors:
         """The nested lists of the one tensor."""
         only = self._only
         if only is not None and type(data) is list and not (data and type(data[0]) is dict):
-            return self._one(only, only.from_json(data, max_rows))
+            array = only.from_json(data, max_rows)
+            return Inputs("tensors", {only.name: array}, array.shape[0] if array.shape else 1)
         if type(data) is dict:
             return self.named(data, max_rows)
         if type(data) is list and data and type(data[0]) is dict:
@@ -140,10 +143,6 @@ class Tensors:
         """Typed columns: the columns of one unnamed tensor, or a column for each tensor."""
         names = list(columns)
         return self.split(names, [list(row) for row in zip(*(c.tolist() for c in columns.values()), strict=True)], max_rows)
-
-    @property
-    def _only(self) -> Tensor | None:
-        return self.tensors_of[0] if len(self.tensors_of) == 1 else None
 
     def _of_rows(self, values: Mapping[str, Sequence[Any]], names: Sequence[str], max_rows: int) -> Inputs:
         self._check_names(names)

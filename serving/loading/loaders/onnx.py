@@ -47,7 +47,7 @@ class _Feed:
     def cast(self, array: Array) -> Array:
         """`array` in the graph's type where no meaning is lost, else as it is: ONNX Runtime then says what is wrong."""
         want = self.dtype
-        if array.dtype is want or want is None or array.dtype == want or not _castable(array.dtype, want):
+        if want is None or array.dtype == want or not _castable(array.dtype, want):
             return array
         return array.astype(want)
 
@@ -86,7 +86,8 @@ class OnnxPredictor:
     def _tensor_feeds(self, arrays: Arrays) -> dict[str, Array]:
         only = self._only
         if only is not None and UNNAMED in arrays:
-            return {only.name: only.cast(arrays[UNNAMED])}
+            array = arrays[UNNAMED]
+            return {only.name: array if array.dtype is only.dtype else only.cast(array)}
         return {feed.name: feed.cast(arrays[feed.name]) for feed in self._feeds if feed.name in arrays}
 
     def _table_feeds(self, arrays: Arrays, rows: int) -> dict[str, Array]:
