@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .postgres import Cluster, cluster
+
+# How long an example takes is up to what else runs on the machine: a law is judged by what it says.
+settings.register_profile("stagedoor", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("stagedoor")
 
 
 @pytest.fixture(scope="session")
