@@ -151,7 +151,8 @@ class Start:
 class Inside:
     """Least microseconds of one call in one process, among interleaved repeats. `what` is `request` or `routing`.
 
-    Where `what` is `instructions`, both are numbers of instructions of one request, of repeats as well.
+    Where `what` is `instructions` (of the request itself) or `instructions of metrics and log`, both are numbers of
+    instructions for one request, of repeats as well.
     """
 
     run: int
@@ -246,7 +247,7 @@ def _key(row: Row) -> tuple[Any, ...]:
 def _about(row: Row) -> tuple[str, str]:
     """As what it is told if it is missing: server and workload or part."""
     if isinstance(row, Inside):
-        return (names.OURS, names.INSTRUCTIONS if row.what == names.INSTRUCTIONS else names.GROWTH)
+        return (names.OURS, names.INSTRUCTIONS if row.what in {names.INSTRUCTIONS, names.RECORDING} else names.GROWTH)
     return (row.server, row.workload)
 
 

@@ -1,7 +1,10 @@
 """How many instructions one whole prediction takes as the registry grows: what caches and other tenants do not blur.
 
 One process under callgrind holds all scenarios, and counts once they are loaded. It writes its counters out at each call of
-`MARK`: after so many requests, and after four times as many. What the marks cost is in both, and not in their difference.
+`MARK`: after some requests, and again when their metrics and log lines are made. A mark itself costs too little to show.
+
+Counted is the thread that answers, which here makes the metrics and the lines as well. The others are stopped: they look for
+news by the clock, and as a request takes a hundred times as long here, so would be their part.
 """
 
 from __future__ import annotations
@@ -14,16 +17,21 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from . import names
 from .document import Inside, Missing
 from .inside import told_by
-from .scenarios import Asked, Call, read_asked, started
+from .scenarios import Asked, Calls, read_asked, started
 
 MARK = "getsid"
 """A function of the C library that nothing else calls."""
-FEW, MANY, REPEATS = 50, 200, 3
-_LIMIT_SECONDS = 300
+SLICE: Final = 16
+"""Requests whose metrics and lines are made at once, as a worker under load does: what has the same labels is added once."""
+SLICES, REPEATS = 6, 2
+LEAD: Final = 3
+"""Arms are drawn: after three requests for each, hardly one is left that would make its metrics anew."""
+_LIMIT_SECONDS = 400
 _FILE = "counted"
 
 
@@ -37,6 +45,7 @@ def instructions(asked: Asked, folder: Path) -> Iterator[Inside | Missing]:
         "--tool=callgrind",
         "--quiet",
         "--instr-atstart=no",
+        "--separate-threads=yes",
         f"--dump-before={MARK}",
         f"--callgrind-out-file={folder / _FILE}",
     ]
@@ -47,24 +56,26 @@ def instructions(asked: Asked, folder: Path) -> Iterator[Inside | Missing]:
 
 
 def totals(folder: Path) -> list[int]:
-    """Instructions up to each mark, since the one before."""
-    files = sorted(folder.glob(f"{_FILE}.*"), key=lambda file: int(file.suffix[1:]))
+    """Instructions of the first thread up to each mark, since the one before."""
+    files = sorted(folder.glob(f"{_FILE}.*-01"), key=lambda file: int(file.suffix[1:-3]))
     found = [re.search(r"(?m)^(?:totals|summary): (\d+)", file.read_text(errors="replace")) for file in files]
     return [int(one[1]) if one else 0 for one in found]
 
 
 def counted(scenarios: Sequence[str], found: Sequence[int]) -> Iterator[Inside]:
-    """Instructions of one request in each scenario, from those up to each mark: before, few and many, again and again.
+    """Instructions for one request in each scenario, from those up to each mark.
 
     Raises RuntimeError where there are more or fewer of them.
     """
-    wanted = 3 * REPEATS * len(scenarios)
+    block = 1 + 2 * SLICES
+    wanted = REPEATS * len(scenarios) * block
     if len(found) != wanted:
         raise RuntimeError(f"callgrind wrote {len(found)} counts of {wanted}")
-    costs = [(many - few) / (MANY - FEW) for few, many in zip(found[1::3], found[2::3], strict=True)]
     for number, scenario in enumerate(scenarios):
-        its = costs[number :: len(scenarios)]
-        yield Inside(0, scenario, names.INSTRUCTIONS, min(its), statistics.median(its))
+        its = [found[first : first + block] for first in range(number * block, wanted, len(scenarios) * block)]
+        for place, what in ((1, names.INSTRUCTIONS), (2, names.RECORDING)):
+            counts = [count / SLICE for one in its for count in one[place::2]]
+            yield Inside(0, scenario, what, min(counts), statistics.median(counts))
 
 
 def _run() -> None:
@@ -72,19 +83,30 @@ def _run() -> None:
     with started(asked, folder, names.COUNTED) as scenarios:
         switch = ["callgrind_control", "--instr=on", str(os.getpid())]  # to load under instrumentation takes minutes
         subprocess.run(switch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30, check=True)
+        for calls in scenarios.values():
+            calls.worker.pool.stop()
+            calls.worker.recorder.stop()
         for _ in range(REPEATS):
             for calls in scenarios.values():
-                _call(calls.request, calls.lead)
-                os.getsid(0)
-                _call(calls.request, FEW)
-                os.getsid(0)
-                _call(calls.request, MANY)
-                os.getsid(0)
+                _count(calls)
 
 
-def _call(call: Call, times: int) -> None:
+def _count(calls: Calls) -> None:
+    """What is to be left out, a mark, and then by turns requests and what is made of them, each with its mark."""
+    flush = calls.worker.recorder.flush
+    _answer(calls, LEAD * calls.lead)
+    flush()
+    os.getsid(0)
+    for _ in range(SLICES):
+        _answer(calls, SLICE)
+        os.getsid(0)
+        flush()
+        os.getsid(0)
+
+
+def _answer(calls: Calls, times: int) -> None:
     for _ in range(times):
-        call()
+        calls.request()
 
 
 if __name__ == "__main__":

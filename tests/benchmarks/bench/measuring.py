@@ -118,7 +118,10 @@ def _growth(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path
     body = house.workload.mlflow_body()
     asked = Asked(house.system.state, ours.MODEL, body, effort.inside_repeats)
     yield from inside(asked, logs / "inside")
-    yield from instructions(asked, logs / "counted")
+    try:
+        yield from instructions(asked, logs / "counted")
+    except FAILURES as error:
+        yield Missing(0, names.OURS, names.INSTRUCTIONS, reason(error))
     for folder in ("inside", "counted"):
         shutil.rmtree(logs / folder, ignore_errors=True)
 

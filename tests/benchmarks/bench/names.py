@@ -33,6 +33,7 @@ RESTART: Final = "restart"
 REQUEST: Final = "request"
 ROUTING: Final = "routing"
 INSTRUCTIONS: Final = "instructions"
+RECORDING: Final = "instructions of metrics and log"
 ONE: Final = "1 registered, 1 loaded"
 HUNDRED: Final = "100 registered, 1 loaded"
 MANY: Final = "5,000 registered, 1 loaded"
@@ -46,7 +47,7 @@ SCENARIOS: Final = (ONE, HUNDRED, MANY, LOADED, IN_TURN_10, IN_TURN, IN_TURN_200
 """The first is what the others are held against; its model, and each of them where nothing else is said, has two arms."""
 TIMED: Final = (HUNDRED, MANY, LOADED, IN_TURN, IN_TURN_200, ARMS)
 """Those with a target for their time; 10 and 20 show the way there."""
-COUNTED: Final = (ONE, MANY, IN_TURN, ARMS)
+COUNTED: Final = (ONE, MANY, IN_TURN_10, IN_TURN, ARMS_20, ARMS)
 """Those whose instructions are counted."""
 
 OVERLOAD: Final = "overload"

@@ -20,6 +20,7 @@ from .figures import (
     starts_of,
 )
 from .markdown import bold, table
+from .scaling import whole_of
 from .targets import verdicts
 
 MILLI: Final = 1e-3
@@ -196,10 +197,20 @@ def growth(document: Document) -> str:
 
 def instructions(document: Document) -> str:
     """How many instructions one request takes, as the view grows."""
-    one = inside_of(document, names.ONE, names.INSTRUCTIONS)
-    found = ((scenario, inside_of(document, scenario, names.INSTRUCTIONS)) for scenario in names.COUNTED)
-    rows = [(what, f"{count:,.0f}", f"{count / one:.3f}" if one else "") for what, count in found if count is not None]
-    return table(["models", "instructions of a `Plane.predict`", "times those of 1"], rows) if rows else ""
+    base = whole_of(document, names.ONE)
+    rows = []
+    for scenario in names.COUNTED:
+        found = whole_of(document, scenario)
+        if found:
+            times = (
+                [f"{one / of:.3f}" for one, of in zip((*found, sum(found)), (*base, sum(base)), strict=True)]
+                if base
+                else [""] * 3
+            )
+            rows.append((scenario, f"{found[0]:,.0f}", times[0], f"{found[1]:,.0f}", times[1], times[2]))
+    its = "times those of 1"
+    columns = ["models", "instructions of a `Plane.predict`", its, "of its metrics and log line", its, f"both: {its}"]
+    return table(columns, rows) if rows else ""
 
 
 def missing(document: Document) -> str:

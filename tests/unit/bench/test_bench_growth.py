@@ -5,52 +5,59 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.bench import names
-from tests.benchmarks.bench.document import Document, Inside, Missing, add, merge
-from tests.benchmarks.bench.instructions import FEW, MANY, REPEATS, counted, totals
+from tests.benchmarks.bench.document import Document, Inside, Missing, Row, add, merge
+from tests.benchmarks.bench.instructions import REPEATS, SLICE, SLICES, counted, totals
 from tests.benchmarks.bench.page import page
 from tests.benchmarks.bench.targets import verdicts
 from tests.benchmarks.bench.verdict import Verdict
 
 from .conftest import closed, empty
 
-LOOP = 1_000_000
-"""What marks cost, in few requests as in many."""
-
 
 def about(document: Document, start: str) -> list[Verdict]:
     return [verdict for verdict in verdicts(document) if verdict.about.startswith(start)]
 
 
-def test_instructions_of_a_request_are_what_many_cost_more_than_few() -> None:
+def test_instructions_are_shared_out_among_the_requests_of_a_slice_and_what_leads_there_is_left_out() -> None:
     found = []
     for repeat in range(REPEATS):
         for each in (250 + repeat, 260 + repeat):
-            found += [12_345 * repeat, LOOP + FEW * each, LOOP + MANY * each]
-    rows = list(counted(("one", "many"), found))
-    assert rows == [
-        Inside(0, "one", names.INSTRUCTIONS, 250, 251),
-        Inside(0, "many", names.INSTRUCTIONS, 260, 261),
+            found += [12_345, *([SLICE * each, SLICE * (each - 200)] * SLICES)]
+    assert list(counted(("one", "many"), found)) == [
+        Inside(0, "one", names.INSTRUCTIONS, 250, 250.5),
+        Inside(0, "one", names.RECORDING, 50, 50.5),
+        Inside(0, "many", names.INSTRUCTIONS, 260, 260.5),
+        Inside(0, "many", names.RECORDING, 60, 60.5),
     ]
 
 
 def test_too_few_counts_are_an_error_and_no_figures() -> None:
-    with pytest.raises(RuntimeError, match="1 counts of 9"):
+    with pytest.raises(RuntimeError, match="1 counts of"):
         list(counted(("one",), [1]))
 
 
 def test_counts_are_read_in_the_order_of_the_marks_and_what_follows_the_last_is_not(tmp_path: Path) -> None:
     for number in (10, 9, 1):
-        (tmp_path / f"counted.{number}").write_text(f"version: 1\nevents: Ir\nsummary: {number}00\ntotals: {number}00\n")
+        (tmp_path / f"counted.{number}-01").write_text(f"version: 1\nevents: Ir\nsummary: {number}00\ntotals: {number}00\n")
+        (tmp_path / f"counted.{number}-02").write_text("totals: 8\n")
     (tmp_path / "counted").write_text("totals: 7\n")
     assert totals(tmp_path) == [100, 900, 1000]
 
 
-@pytest.mark.parametrize(("instructions", "met"), [(105_000, True), (105_001, False)])
-def test_five_in_a_hundred_instructions_more_are_growth(instructions: float, *, met: bool) -> None:
-    rows = [Inside(0, what, names.INSTRUCTIONS, 100_000, 100_000) for what in names.COUNTED]
-    rows[1] = Inside(0, names.MANY, names.INSTRUCTIONS, instructions, instructions)
-    found = {verdict.about: verdict.met for verdict in verdicts(add(empty(), *rows)) if "instructions" in verdict.target}
-    assert found == {names.MANY: met, names.IN_TURN: True, names.ARMS: True}
+def counts(scenario: str, own: float, recording: float) -> list[Inside]:
+    return [
+        Inside(0, scenario, names.INSTRUCTIONS, own, own),
+        Inside(0, scenario, names.RECORDING, recording, recording),
+    ]
+
+
+@pytest.mark.parametrize(("recording", "met"), [(25_000, True), (25_001, False)])
+def test_five_in_a_hundred_instructions_more_are_growth_and_metrics_count(recording: float, *, met: bool) -> None:
+    rows = [row for what in (names.ONE, names.IN_TURN, names.ARMS) for row in counts(what, 80_000, 20_000)]
+    document = add(empty(), *rows, *counts(names.MANY, 80_000, recording))
+    found = {verdict.about: verdict for verdict in verdicts(document) if "instructions" in verdict.target}
+    assert {what: verdict.met for what, verdict in found.items()} == {names.MANY: met, names.IN_TURN: True, names.ARMS: True}
+    assert found[names.IN_TURN].figure == "1.000 times (100,000 to 100,000; 1.000 times without metrics and log)"
 
 
 def test_the_page_shows_the_series_and_the_instructions_beside_those_of_one_model() -> None:
@@ -59,10 +66,9 @@ def test_the_page_shows_the_series_and_the_instructions_beside_those_of_one_mode
         for scenario, figure in ((names.ONE, 50.0), (names.IN_TURN_200, 60.0))
         for what in (names.REQUEST, names.ROUTING)
     ]
-    counts = [Inside(0, names.ONE, names.INSTRUCTIONS, 2e5, 2e5), Inside(0, names.ARMS, names.INSTRUCTIONS, 2.1e5, 2.1e5)]
-    shown = page(add(empty(), *rows, *counts))
+    shown = page(add(empty(), *rows, *counts(names.ONE, 2e5, 1e4), *counts(names.ARMS, 2.1e5, 2e4)))
     assert f"| {names.IN_TURN_200} | 60.0 | 1.20 |" in shown
-    assert f"| {names.ARMS} | 210,000 | 1.050 |" in shown
+    assert f"| {names.ARMS} | 210,000 | 1.050 | 20,000 | 2.000 | 1.095 |" in shown
 
 
 def test_what_could_not_be_counted_is_no_longer_missing_once_it_is() -> None:
@@ -71,7 +77,7 @@ def test_what_could_not_be_counted_is_no_longer_missing_once_it_is() -> None:
     assert [row.workload for row in merged.missing] == [names.GROWTH]
 
 
-def of_workers(ours: tuple[float, float], echo: tuple[float, float], number: int = 0) -> list[object]:
+def of_workers(ours: tuple[float, float], echo: tuple[float, float], number: int = 0) -> list[Row]:
     return [
         closed(f"{server} -w {count}", names.WORKERS, 16, number, cpu_us=cpu)
         for server, cpus in (("stagedoor", ours), ("echo", echo))
