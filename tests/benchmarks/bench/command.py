@@ -1,6 +1,6 @@
 """`make bench`: measure this gateway, the floor and the neighbours on this machine, in turns, and write the results page.
 
-    python tests/benchmarks/bench                      everything, about half an hour
+    python tests/benchmarks/bench                      everything, about 25 minutes
     python tests/benchmarks/bench --quick              a trial run of a few minutes, into .bench/quick
     python tests/benchmarks/bench --only mlp --merge   one part, put into the readings of the same commit
     python tests/benchmarks/bench --report             the page anew from the readings at hand
@@ -70,8 +70,8 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, help="turns of each server")
-    parser.add_argument("--seconds", type=int, help="of each closed-loop run")
+    parser.add_argument("--rounds", type=int, help="rounds, in each of which every server has a stint at every level")
+    parser.add_argument("--seconds", type=int, help="of each stint in the closed loop")
     parser.add_argument("--only", type=_words, default=(), help="parts and servers, with commas between")
     parser.add_argument("--quick", action="store_true", help="one short round of everything")
     parser.add_argument("--merge", action="store_true", help="keep the readings at hand of what is not measured now")

@@ -23,9 +23,17 @@ class Effort:
     overload_seconds: float
     restarts: int
     inside_repeats: int
+    open_every: int = 1
+    """The open loop is part of the first round and of each so many after it: its tails need seconds more than repeats."""
+
+    def open_seconds_in(self, number: int) -> float:
+        """Seconds of the open loop in the round of this number, from 0; 0 where it has none."""
+        return 0.0 if number % self.open_every else self.open_seconds
 
 
-FULL = Effort(rounds=5, seconds=1, warm_seconds=1, open_seconds=2, overload_seconds=10, restarts=5, inside_repeats=300)
+FULL = Effort(
+    rounds=5, seconds=1, warm_seconds=1, open_seconds=2, overload_seconds=10, restarts=5, inside_repeats=200, open_every=2
+)
 QUICK = Effort(rounds=1, seconds=1, warm_seconds=1, open_seconds=1, overload_seconds=3, restarts=1, inside_repeats=60)
 
 

@@ -162,7 +162,7 @@ def _round(
         for one in order(contestants, number + place):
             yield from _stint(one, partial(_closed, number=number, level=level, effort=effort, warm=not place))
     for one in order(contestants, number + len(levels)):
-        yield from _stint(one, partial(_last, number=number, seconds=effort.open_seconds if at_half else 0.0))
+        yield from _stint(one, partial(_last, number=number, seconds=effort.open_seconds_in(number) if at_half else 0.0))
 
 
 def _stint(one: Contestant, measure: Callable[[Contestant, Running], Iterator[Row]]) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from tests.benchmarks.bench import names
 from tests.benchmarks.bench.document import Missing, add, from_json
 from tests.benchmarks.bench.figures import Spread
 from tests.benchmarks.bench.markdown import table
-from tests.benchmarks.bench.options import choose
+from tests.benchmarks.bench.options import FULL, QUICK, choose
 from tests.benchmarks.bench.page import page
 from tests.benchmarks.bench.sections import losses
 
@@ -115,3 +115,8 @@ def test_nothing_asked_for_is_everything() -> None:
 def test_an_unknown_word_is_refused_with_what_is_known() -> None:
     with pytest.raises(ValueError, match=r"does not know tritom.*linear.*triton"):
         choose(["tritom"], SERVERS)
+
+
+def test_the_open_loop_is_part_of_every_other_round_and_of_the_only_one() -> None:
+    assert [FULL.open_seconds_in(number) for number in range(FULL.rounds)] == [2, 0, 2, 0, 2]
+    assert QUICK.open_seconds_in(0) == 1
