@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from serving.loading.loaders import silence
+from serving.rehearsal import rehearse
 from serving.snapshot_file import read_snapshot
 from serving.store import folder_of
 from stagedoor.domain.snapshot import Snapshot, VersionEntry
@@ -76,6 +77,8 @@ def share_modules(paths: StatePaths, tried: frozenset[str] = frozenset()) -> fro
         if not tried.issuperset(FOR_ONNX) and starts_no_thread(FOR_ONNX[0]):
             for name in FOR_ONNX:
                 _import(name)
+        with contextlib.suppress(Exception):  # the same: nothing depends on it
+            rehearse()
     gc.collect()
     gc.freeze()  # a collection in a worker would write into every page that holds an object
     return tried.union(wanted)
