@@ -1,7 +1,6 @@
 """The metric objects of the request path. Labels come from the snapshot and from code tables, never from a caller."""
 
 from bisect import bisect_left
-from collections import Counter as Counted
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
@@ -81,11 +80,21 @@ def assigned(model: str, version: str, arm: str, epoch: str) -> Counter:
     return ASSIGNED.labels(model, version, arm, epoch)
 
 
+@lru_cache(maxsize=4096)
+def predictions(model: str, version: str, arm: str, epoch: str, outcome: str) -> Counter:
+    """Requests by what came of them: the counter, looked up once."""
+    return PREDICTIONS.labels(model, version, arm, epoch, outcome)
+
+
 def observe(model: str, version: str, seconds: Sequence[float]) -> None:
     """Add requests of one version to its histogram: as `Histogram.observe` for each, with one write for each bucket."""
     histogram = _duration(model, version)
     histogram._sum.inc(sum(seconds))  # noqa: SLF001  there is no public way to add more than one
-    for bucket, number in Counted(bisect_left(BUCKETS, second) for second in seconds).items():
+    places: dict[int, int] = {}
+    for second in seconds:
+        place = bisect_left(BUCKETS, second)
+        places[place] = places.get(place, 0) + 1
+    for bucket, number in places.items():
         histogram._buckets[bucket].inc(number)  # noqa: SLF001  the same
 
 
