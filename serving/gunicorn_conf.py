@@ -77,7 +77,9 @@ def post_worker_init(worker: Any) -> None:  # noqa: ANN401  gunicorn's hook
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ANN401, ARG001  gunicorn's hook
-    """Forget the live gauges of a worker that has ended."""
+    """Forget the live gauges and the connections of a worker that has ended."""
     from prometheus_client import multiprocess  # noqa: PLC0415  only now that the folder is set
 
     multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+    if worker.cfg.worker_class_str == worker_class:
+        worker.leave_census()

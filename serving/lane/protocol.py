@@ -62,14 +62,13 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             transport.set_write_buffer_limits(high=0)  # uvloop writes at once then, not in another turn of its loop
         peername = transport.get_extra_info("peername")
         self._remote = peername[0] if isinstance(peername, tuple) else ""
-        self.worker.connections.add(self)
-        self.worker.welcome_more()
+        self.worker.arrived(self)
         if self._lane is not None:
             self._deadline.set(self._read_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; what is being predicted for it is counted all the same."""
-        self.worker.connections.discard(self)
+        self.worker.gone(self)
         self._deadline.clear()
         if self._turn is not None:
             self._turn.leave()

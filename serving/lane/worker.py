@@ -11,12 +11,16 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers import gasgi
 
 from serving.lane.asgi import Lane
+from serving.lane.census import PLACES, Census, room
 from serving.lane.pressure import Pressure
 from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
 
 WELCOMED_AT_ONCE: Final = 16
-"""Connections taken up in one go while goes are long. In short ones libuv takes one at a time, and idle workers their share."""
+"""Connections taken up in one go, in which the others wait."""
+
+CENSUS: Final = Census()
+"""That of this gunicorn: its master imports this module before it forks."""
 
 DRAIN_SECONDS: Final = 1.0
 """Time that an ending worker gives its connections to ask once more and be told to close."""
@@ -34,6 +38,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         self._tls: Any = None
         self._welcoming: set[Any] = set()
         self.connections: set[LaneProtocol] = set()
+        self._place = self.age % PLACES
         cfg = self.cfg
         self.pressure: Pressure | None = None
         self.limits = Limits(cfg.limit_request_line, cfg.limit_request_fields, cfg.limit_request_field_size)
@@ -45,6 +50,25 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         if self.cfg.is_ssl:  # where certificate or key are no good this ends the worker; gunicorn would go on without TLS
             self._tls = sock.ssl_context(self.cfg)
         super().init_process()
+
+    def arrived(self, connection: LaneProtocol) -> None:
+        """A connection was made. There may be more callers."""
+        self.connections.add(connection)
+        self._tell()
+        self._welcome_more()
+
+    def gone(self, connection: LaneProtocol) -> None:
+        """A connection is no more."""
+        self.connections.discard(connection)
+        self._tell()
+
+    def leave_census(self) -> None:
+        """Count no more: this worker ends, or has ended."""
+        CENSUS.leave(self._place)
+
+    def _tell(self) -> None:
+        if self.alive:
+            CENSUS.say(self._place, len(self.connections))
 
     def load_wsgi(self) -> None:
         """Load the lane, and let it know its worker."""
@@ -58,15 +82,16 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().notify()
         if not self._heard and self.servers:
             self._heard = True
+            self._tell()
             for listener in self.sockets:
                 listener.sock.listen(self.cfg.backlog)  # asyncio has made the queue short
 
-    def welcome_more(self) -> None:
-        """Take up those who wait to be connected while each turn of the loop takes long: libuv accepts one in each."""
-        if self.pressure is None or not self.pressure.is_felt or not self.alive:
+    def _welcome_more(self) -> None:
+        """Take up those who wait to be connected, as many as are this worker's part: libuv accepts one in each turn."""
+        if not isinstance(self.asgi, Lane) or not self.alive:
             return
         for listener in self.sockets:
-            for _ in range(WELCOMED_AT_ONCE):
+            for _ in range(self._places_free()):
                 try:
                     caller, _ = listener.sock.accept()
                 except OSError:  # nobody waits; or no more files may be opened, which libuv's own attempt sees to
@@ -75,6 +100,13 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
                 task = self.loop.create_task(self._connect(caller))
                 self._welcoming.add(task)
                 task.add_done_callback(self._welcoming.discard)
+
+    def _places_free(self) -> int:
+        """How many connections more may be asked for now; where turns take long already, the others' part does not matter."""
+        most = WELCOMED_AT_ONCE - len(self._welcoming)
+        if self.pressure is None or self.pressure.is_felt:
+            return most
+        return room(len(self.connections) + len(self._welcoming), CENSUS.others(self._place), most)
 
     async def _connect(self, caller: socket.socket) -> None:
         try:
@@ -88,6 +120,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
     def handle_exit_signal(self) -> None:
         """SIGTERM: answers say `Connection: close` from now on; who stays silent is let go a moment later."""
         super().handle_exit_signal()
+        self.leave_census()
         self.loop.call_later(DRAIN_SECONDS, self._let_go)
 
     def _let_go(self) -> None:

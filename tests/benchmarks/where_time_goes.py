@@ -92,7 +92,8 @@ def connection(worker: Any, lane: Any) -> Any:
     ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001  as gunicorn's worker has it done
     around = SimpleNamespace(loop=loop, cfg=cfg, log=None, asgi=lane, limits=Limits(), connections=set())
     around.nr_conns = around.nr = 0
-    around.max_requests, around.alive, around.pressure, around.welcome_more = sys.maxsize, True, None, lambda: None
+    around.max_requests, around.alive, around.pressure = sys.maxsize, True, None
+    around.arrived, around.gone = around.connections.add, around.connections.discard
     protocol = LaneProtocol(around)
     protocol.connection_made(Transport())
     return protocol
