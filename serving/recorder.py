@@ -34,7 +34,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._home = 0
-        self._planned = False
+        self._planned = self._has_counted = False
 
     def start(self) -> None:
         """Begin to flush in the background."""
@@ -60,9 +60,8 @@ class Recorder:
     def add(self, record: Record) -> None:
         """Keep one record. Never blocks."""
         self._records.append(record)
-        if self._soon is not None and not self._planned and len(self._records) >= SLICE and threading.get_ident() == self._home:
-            self._planned = True
-            self._soon(self._count_slice)
+        if len(self._records) >= SLICE and not self._planned and threading.get_ident() == self._home:
+            self._plan()
 
     def catch_up(self) -> None:
         """Count what has come so far, so that a scrape is up to date."""
@@ -74,20 +73,33 @@ class Recorder:
     def flush(self) -> None:
         """Count what has come so far, and write its lines. Blocks for as long as the log stands still."""
         self.catch_up()
+        self._write_out()
+
+    def _write_out(self) -> None:
         if self._log is not None:
             self._log.write_out()
 
+    def _plan(self) -> None:
+        if self._soon is not None and len(self._records) >= SLICE:
+            self._planned = True
+            self._soon(self._count_slice)
+
     def _run(self) -> None:
         while not self._stop.wait(FLUSH_SECONDS):
-            self.flush()
+            if not self._has_counted:  # else the loop is at it, and will not leave more than a slice
+                self.catch_up()
+            self._has_counted = False
+            self._write_out()
 
     def _count_slice(self) -> None:
         self._planned = False
         if self._counting.acquire(blocking=False):
             try:
                 self._count(min(SLICE, len(self._records)))
+                self._has_counted = True
             finally:
                 self._counting.release()
+        self._plan()
 
     def _count(self, number: int) -> int:
         records = [self._records.popleft() for _ in range(number)]

@@ -21,10 +21,18 @@ def read_object(body: bytes) -> dict[str, Any]:
     if type(value) is not dict:
         raise InvalidRequest("The body must be a JSON object.")
     # Every key is followed by a colon. With no more colons than keys, no key can have been there twice.
-    colons = body.count(b":")
-    if colons > len(value) and colons > _count_keys(value):
+    if _has_more_colons(body, len(value)) and body.count(b":") > _count_keys(value):
         _refuse_duplicates(body)
     return value
+
+
+def _has_more_colons(body: bytes, number: int) -> bool:
+    at = -1
+    for _ in range(number + 1):  # to find the few that there are is much quicker than to count in a long body
+        at = body.find(b":", at + 1)
+        if at < 0:
+            return False
+    return True
 
 
 def _count_keys(value: dict[str, Any]) -> int:

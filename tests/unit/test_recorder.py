@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -117,6 +118,35 @@ def test_a_log_that_stands_still_holds_up_neither_the_event_loop_nor_a_scrape() 
         stream.let_go.set()
         recorder.stop()
     assert len(lines_of(stream)) == SLICE * 8
+
+
+def test_an_event_loop_counts_slice_by_slice_until_less_than_one_is_left() -> None:
+    later = deque[Callable[[], None]]()
+    recorder = Recorder(None)
+    recorder.count_in_loop(later.append)
+    for _ in range(SLICE * 2 + 3):
+        recorder.add(record(choice=choice("slices")))
+    labels = {"model": "slices", "version": "7", "arm": "champion", "epoch": "", "outcome": "ok"}
+    counted = []
+    while later:
+        later.popleft()()
+        counted.append(value("stagedoor_predictions_total", **labels))
+    assert counted == [SLICE, SLICE * 2]
+
+
+def test_what_a_loop_leaves_is_counted_when_requests_cease() -> None:
+    recorder = Recorder(None)
+    recorder.count_in_loop(deque[Callable[[], None]]().append)
+    recorder.start()
+    try:
+        recorder.add(record(choice=choice("left-over")))
+        labels = {"model": "left-over", "version": "7", "arm": "champion", "epoch": "", "outcome": "ok"}
+        end = time.monotonic() + 20
+        while value("stagedoor_predictions_total", **labels) < 1:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        recorder.stop()
 
 
 def test_a_closed_log_does_not_stop_the_counting() -> None:
