@@ -1,13 +1,14 @@
 """What is kept of each request: metrics and one log line, both off the request path."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import IO, Final
 
 from serving.records import Record
 from serving.request_log import RequestLog
-from serving.tally import count
+from serving.tally import Tally
 from serving.units import FirstOutcomes
 
 FLUSH_SECONDS: Final = 0.025
@@ -20,14 +21,16 @@ _MANY: Final = 1_000
 class Recorder:
     """Takes records at the cost of one append, and makes metrics and lines of them soon.
 
-    Should the log stand still, its lines wait and the oldest are left out. What they tell is counted all the same: an outcome
-    that is never counted would pass for a version that died of its request.
+    Evidence is written slice by slice, all else is added up for as long as `FLUSH_SECONDS`. Should the log stand still, its
+    lines wait and the oldest are left out. What they tell is counted all the same: an outcome that is never counted would pass
+    for a version that died of its request.
     """
 
     def __init__(self, stream: IO[bytes] | None, units: FirstOutcomes | None = None) -> None:
         """`stream` takes the lines; None writes none. `units` knows the callers who have been counted."""
         self._log = RequestLog(stream) if stream is not None else None
-        self._units = units
+        self._tally = Tally(units)
+        self._written_at = 0.0
         self._records: deque[Record] = deque()
         self._stop = threading.Event()
         self._counting = threading.Lock()
@@ -69,6 +72,7 @@ class Recorder:
             left = len(self._records)
             while left:
                 left -= self._count(min(left, _MANY))
+            self._tally.write()
 
     def flush(self) -> None:
         """Count what has come so far, and write its lines. Blocks for as long as the log stands still."""
@@ -97,13 +101,18 @@ class Recorder:
             try:
                 self._count(min(SLICE, len(self._records)))
                 self._has_counted = True
+                now = time.monotonic()
+                if now - self._written_at > FLUSH_SECONDS:
+                    self._written_at = now
+                    self._tally.write()
             finally:
                 self._counting.release()
         self._plan()
 
     def _count(self, number: int) -> int:
         records = [self._records.popleft() for _ in range(number)]
-        count(records, self._units)
+        if self._tally.add(records):
+            self._tally.write()
         if self._log is not None:
             self._log.keep(records)
         return number

@@ -13,35 +13,52 @@ CHARGED: Final = frozenset({"model_error", "invalid_output", "timeout"})
 _KNOWN: Final = ANSWERED | CHARGED
 
 
-def count(records: Iterable[Record], units: FirstOutcomes | None) -> None:
-    """Count what `records` say. Of a sticky caller only the first outcome is one, as `units` knows."""
-    rejected: dict[str, int] = {}
-    outcomes: dict[tuple[Choice, str, str, bool], int] = {}
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for record in records:
-        choice = record.choice
-        if choice is None:
-            code = record.code or record.outcome
-            rejected[code] = rejected.get(code, 0) + 1
-            continue
-        alike = (choice, record.epoch, record.counted, record.assigned)
-        outcomes[alike] = outcomes.get(alike, 0) + 1
-        took = record.seconds if record.shielded is None else record.took
-        version = (choice.model, choice.version)
-        if version in seconds:
-            seconds[version].append(took)
-        else:
-            seconds[version] = [took]
-        if record.epoch or record.code is not None or record.shielded is not None or record.kept:
-            _count_rest(choice, record, units)
-    for code, number in rejected.items():
-        metrics.REJECTED.labels(code).inc(number)
-    for (choice, epoch, counted, assigned), number in outcomes.items():
-        metrics.predictions(choice.model, choice.version, choice.arm, epoch, counted).inc(number)
-        if assigned:
-            metrics.assigned(choice.model, choice.version, choice.arm, epoch).inc(number)
-    for version, taken in seconds.items():
-        metrics.observe(*version, taken)
+class Tally:
+    """What records say, added up until it is written to the shared counters. For one thread at a time."""
+
+    def __init__(self, units: FirstOutcomes | None) -> None:
+        """Of a sticky caller only the first outcome is one, as `units` knows."""
+        self._units = units
+        self._rejected: dict[str, int] = {}
+        self._outcomes: dict[tuple[Choice, str, str, bool], int] = {}
+        self._seconds: dict[tuple[str, str], list[float]] = {}
+
+    def add(self, records: Iterable[Record]) -> bool:
+        """Add `records`; whether there is evidence among them, which is not to wait."""
+        outcomes, seconds = self._outcomes, self._seconds
+        has_evidence = False
+        for record in records:
+            choice = record.choice
+            if choice is None:
+                code = record.code or record.outcome
+                self._rejected[code] = self._rejected.get(code, 0) + 1
+                continue
+            alike = (choice, record.epoch, record.counted, record.assigned)
+            outcomes[alike] = outcomes.get(alike, 0) + 1
+            took = record.seconds if record.shielded is None else record.took
+            version = (choice.model, choice.version)
+            if version in seconds:
+                seconds[version].append(took)
+            else:
+                seconds[version] = [took]
+            if record.epoch or record.code is not None or record.shielded is not None or record.kept:
+                has_evidence = True
+                _count_rest(choice, record, self._units)
+        return has_evidence
+
+    def write(self) -> None:
+        """Bring the shared counters up to date."""
+        rejected, self._rejected = self._rejected, {}
+        outcomes, self._outcomes = self._outcomes, {}
+        seconds, self._seconds = self._seconds, {}
+        for code, number in rejected.items():
+            metrics.REJECTED.labels(code).inc(number)
+        for (choice, epoch, counted, assigned), number in outcomes.items():
+            metrics.predictions(choice.model, choice.version, choice.arm, epoch, counted).inc(number)
+            if assigned:
+                metrics.assigned(choice.model, choice.version, choice.arm, epoch).inc(number)
+        for version, taken in seconds.items():
+            metrics.observe(*version, taken)
 
 
 def _count_rest(choice: Choice, record: Record, units: FirstOutcomes | None) -> None:

@@ -127,11 +127,26 @@ def test_an_event_loop_counts_slice_by_slice_until_less_than_one_is_left() -> No
     for _ in range(SLICE * 2 + 3):
         recorder.add(record(choice=choice("slices")))
     labels = {"model": "slices", "version": "7", "arm": "champion", "epoch": "", "outcome": "ok"}
-    counted = []
+    gone_through = 0
     while later:
         later.popleft()()
-        counted.append(value("stagedoor_predictions_total", **labels))
-    assert counted == [SLICE, SLICE * 2]
+        gone_through += 1
+    assert gone_through == 2
+    assert value("stagedoor_predictions_total", **labels) == SLICE, "the rest is added up, and written with what comes next"
+    recorder.catch_up()
+    assert value("stagedoor_predictions_total", **labels) == SLICE * 2 + 3
+
+
+def test_evidence_is_written_with_its_slice() -> None:
+    later = deque[Callable[[], None]]()
+    recorder = Recorder(None)
+    recorder.count_in_loop(later.append)
+    for _ in range(SLICE * 2):
+        recorder.add(record(choice=choice("watched"), epoch="3"))
+    while later:
+        later.popleft()()
+    labels = {"model": "watched", "version": "7", "arm": "champion", "epoch": "3", "outcome": "ok"}
+    assert value("stagedoor_predictions_total", **labels) == SLICE * 2
 
 
 def test_what_a_loop_leaves_is_counted_when_requests_cease() -> None:
