@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from serving.loading.loaders import silence
+from serving.loading.loaders import tame
 from serving.rehearsal import rehearse
 from serving.snapshot_file import read_snapshot
 from serving.store import folder_of
@@ -68,7 +68,7 @@ def share_modules(paths: StatePaths, tried: frozenset[str] = frozenset()) -> fro
     wanted = (*ALWAYS, *FOR_ONNX, *modules_for(_snapshot(paths), paths.store))
     if tried.issuperset(wanted):
         return tried
-    silence()
+    tame()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # libraries warn of their own futures, in lines that are no log lines
         for name in wanted:

@@ -3,7 +3,9 @@
 `docs/configuration.md` is generated from the fields' descriptions.
 """
 
+import os
 import socket
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -160,7 +162,22 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment once. Raises ConfigurationError that names each bad variable and its rule, never its value."""
+    """Read the environment. Raises ConfigurationError that names each bad variable and its rule, never its value.
+
+    The same environment is read once: to do so again in a forked worker would copy 5 MB of pages, since it goes through all
+    classes that there are.
+    """
+    if overrides:
+        return _settings(**overrides)
+    return _settings_of(frozenset((name, value) for name, value in os.environ.items() if name.upper().startswith(ENV_PREFIX)))
+
+
+@lru_cache(maxsize=1)
+def _settings_of(environment: frozenset[tuple[str, str]]) -> Settings:  # noqa: ARG001  a cache's key
+    return _settings()
+
+
+def _settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:

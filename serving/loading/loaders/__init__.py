@@ -15,22 +15,26 @@ from serving.values import Predictor
 from stagedoor import names
 from stagedoor.errors import UnsupportedFlavor
 
-__all__ = ["LOADERS", "LoadOptions", "Loader", "choose", "silence"]
+__all__ = ["LOADERS", "LoadOptions", "Loader", "choose", "tame"]
 
 Loader = Callable[[MLModel, LoadOptions], Predictor]
 
-_NO_TELEMETRY: Final = {"MLFLOW_DISABLE_TELEMETRY": "true", "ORT_DISABLE_TELEMETRY": "1"}
+_DEFAULTS: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # one of Arrow's own costs each worker 3 MB for a few strings of a frame
+}
 
 
-def silence() -> None:
-    """Let no library report to its makers, unless the environment says that it may: read while each is imported."""
-    for name, value in _NO_TELEMETRY.items():
+def tame() -> None:
+    """Let no library report to its makers or take memory ahead, unless the environment says so: read while each is imported."""
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def _late(module: str, function: str) -> Loader:
     def load(mlmodel: MLModel, options: LoadOptions) -> Predictor:
-        silence()
+        tame()
         loader = cast("Loader", getattr(import_module(f"{__name__}.{module}"), function))
         return loader(mlmodel, options)
 
