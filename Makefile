@@ -46,7 +46,7 @@ constraints: $(VENV)/.installed-dev ## Write the installed versions to constrain
 	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
-bench: $(VENV)/.installed-dev ## Measure the gateway beside its neighbours, about half an hour, and write docs/benchmarks.md; BENCH="--only mlp --merge" for a part, BENCH=--help for more
+bench: $(VENV)/.installed-dev ## Measure the gateway beside its neighbours, about 25 minutes, and write docs/benchmarks.md; BENCH="--only mlp --merge" for a part, BENCH=--help for more
 	$(BIN)/python tests/benchmarks/bench $(BENCH)
 
 bench-report: $(VENV)/.installed-dev ## Write docs/benchmarks.md and its plot anew from docs/benchmarks.json
