@@ -21,7 +21,7 @@ CODINGS: Final = "content-encoding"
 """Sent twice it is one list of codings (RFC 9110, 5.3 and 8.4), as WSGI shows it anyway."""
 
 
-class Standing(NamedTuple):
+class Clearance(NamedTuple):
     """What the plane found out from a head alone: who asks, for what, and whether the body will be too large.
 
     `request_id` is the caller's own, "" where a new one is to be made.
@@ -38,7 +38,7 @@ class Standing(NamedTuple):
 class Head:
     """A request without its body. Header names are in lower case; `repeated` holds those sent more than once.
 
-    `standing` is the plane's: a head that comes again on its connection needs no second look.
+    `clearance` is the plane's: a head that comes again on its connection needs no second look.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Head:
     headers: Mapping[str, str]
     repeated: frozenset[str] = frozenset()
     remote: str = ""
-    standing: Standing | None = field(default=None, compare=False, repr=False)
+    clearance: Clearance | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def of(cls, request: Request) -> "Head":

@@ -8,23 +8,22 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final
 
 from serving.books import Books
 from serving.codecs import CODECS, Answer, Wire
 from serving.codecs.encodings import decode, decode_inline
 from serving.crew import Crew, TakeBack
-from serving.exchange import Attempt, Exchange, Head, Shielded, Standing
+from serving.entrance import Authenticates, Entrance
+from serving.exchange import Attempt, Exchange, Head, Shielded
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
 from serving.problems import reply_for
 from serving.routing import choose
 from serving.shadow import Copy, Shadow
-from serving.targets import parse_target
-from serving.trace import new_request_id, request_id_from
+from serving.trace import new_request_id
 from serving.values import Outputs
 from stagedoor import names
-from stagedoor.auth import Recognised, check_predict
 from stagedoor.errors import (
     BodyTooLarge,
     InvalidOutput,
@@ -48,28 +47,18 @@ Rest = Callable[[], Reply]
 """What is left of an attempt once a thread is done with it: gives the answer, or raises what the attempt failed with."""
 
 
-class Authenticates(Protocol):
-    """What the plane needs of stagedoor.auth.Authenticator."""
-
-    def recognise(self, authorization: str | None, *, now: float, remote: str = "") -> Recognised:
-        """Who sent this header, and for how long that may be taken as known."""
-
-    def still_holds(self, found: Recognised, now: float) -> bool:
-        """Whether it still may."""
-
-
 class Plane:
     """Answers predictions from the pool's current view. Safe to call from any number of threads."""
 
     def __init__(self, settings: Settings, authenticator: Authenticates, pool: Pool, books: Books, shadow: Shadow) -> None:
         self._settings = settings
         self._authenticator = authenticator
+        self._entrance = Entrance(authenticator, settings.default_model, settings.max_body_bytes)
         self._pool = pool
         self._books = books
         self._shadow = shadow
         self._crew = Crew(settings, pool)
         self._draws = count(time.time_ns())
-        self._default_model = settings.default_model
         self._max_rows = settings.max_rows
         self.max_body_bytes = settings.max_body_bytes
         self.read_seconds = settings.read_timeout_seconds
@@ -79,37 +68,19 @@ class Plane:
 
     def admit(self, exchange: Exchange) -> Attempt:
         """Decide from the head alone who asks for what, and which version is to try. Raises Rejected and Unserved."""
-        standing = exchange.head.standing
-        if standing is None or not self._authenticator.still_holds(standing.recognised, exchange.at):
-            standing = self._look_at(exchange)
+        clearance = exchange.head.clearance
+        if clearance is None or not self._authenticator.still_holds(clearance.recognised, exchange.at):
+            clearance = self._entrance.clear(exchange)
         else:
-            exchange.request_id = standing.request_id or new_request_id()
-            exchange.principal = standing.recognised.principal
-            exchange.packed = standing.packed
-            exchange.target = standing.target
+            exchange.request_id = clearance.request_id or new_request_id()
+            exchange.principal = clearance.recognised.principal
+            exchange.packed = clearance.packed
+            exchange.target = clearance.target
         exchange.draw = next(self._draws)
-        attempt = exchange.attempt = Attempt(*choose(self._pool.view, standing.target.ref, exchange))
-        if standing.is_too_large:
+        attempt = exchange.attempt = Attempt(*choose(self._pool.view, clearance.target.ref, exchange))
+        if clearance.is_too_large:
             raise BodyTooLarge(self.max_body_bytes)
         return attempt
-
-    def _look_at(self, exchange: Exchange) -> Standing:
-        """Read a head for the first time, and let its connection remember what it says."""
-        head = exchange.head
-        headers = head.headers
-        if head.repeated:
-            head.refuse_repeated()
-        given = request_id_from(headers)
-        exchange.request_id = given or new_request_id()
-        found = self._authenticator.recognise(headers.get("authorization"), now=exchange.at, remote=head.remote)
-        principal = exchange.principal = found.principal
-        packed = exchange.packed = headers.get("content-encoding")
-        target = exchange.target = parse_target(head.path, head.query, self._default_model)
-        check_predict(principal, target.ref)
-        length = headers.get("content-length")
-        is_too_large = length is not None and length.isdecimal() and int(length) > self.max_body_bytes
-        standing = head.standing = Standing(found, target, given, packed, is_too_large)
-        return standing
 
     def load(self, attempt: Attempt) -> None:
         """Wait for a version that is not in memory yet, unless another stands by to answer.
