@@ -1,9 +1,10 @@
 """What gunicorn's master imports for its workers: modules once for all of them, on pages that they share.
 
 Importing is most of what a worker does before it answers, and most of what it holds in memory. Only libraries are imported
-here, never a model: no session, no thread and no code that was logged with a model may exist before a fork. ONNX Runtime is
-tried in a child first: where it starts a thread while it is imported, the workers would miss it, and trip over that at their
-end. It does so from 1.29 on, to report to its maker, unless it is told not to.
+here, never a model, and of the one that is rehearsed nothing stays: no session, no thread and no code that was logged with a
+model may exist before a fork. ONNX Runtime is tried in a child first: where it starts a thread while it is imported, the
+workers would miss it, and trip over that at their end. It does so from 1.29 on, to report to its maker, unless it is told
+not to.
 """
 
 import contextlib

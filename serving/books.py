@@ -66,23 +66,9 @@ class Books:
         took = time.perf_counter() - attempt.began if attempt.began else 0.0
         code, choice, epoch = blame.code_of(error), attempt.choice, _label(attempt)
         assigned = attempt.assigned and not epoch
-        self._recorder.add(
-            Record(
-                "",
-                0.0,
-                0,
-                took,
-                outcome,
-                counted,
-                took,
-                code,
-                choice,
-                epoch,
-                logged=False,
-                assigned=assigned,
-                unit=attempt.unit,
-            )
-        )
+        record = Record("", 0.0, 0, took, outcome, counted, took, code, choice, epoch, logged=False, assigned=assigned)
+        record.unit = attempt.unit
+        self._recorder.add(record)
 
     def _add(self, exchange: Exchange, attempt: Attempt | None, end: _End) -> None:
         status, outcome, counted, error = end

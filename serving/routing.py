@@ -37,13 +37,14 @@ class Trial(NamedTuple):
     fault: Fault | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Choice:
-    """The version chosen. One object serves all requests that fall to an arm, but for those that take part in a drill.
+    """The version chosen.
 
-    `arm` is the alias or stage that led to it, or PINNED. `loaded` is None where it has to be loaded first. `trial` is None on
-    routes that ask for an answer and nothing else. `tuning` is how the model's tags want it run. `headers` is what the answer
-    says of it. Nobody changes one; it is not frozen because frozen ones take three times as long to make.
+    One object serves all requests that fall to an arm of a split; for a drill, and for who names a version, alias or stage, one
+    is made for each request. `arm` is the alias or stage that led to it, or PINNED. `loaded` is None where it has to be loaded
+    first. `trial` is None on routes that ask for an answer and nothing else. `tuning` is how the model's tags want it run.
+    `headers` is what the answer says of it. Nobody changes one; it is not frozen, since that makes the making dearer.
     """
 
     model: str

@@ -12,6 +12,9 @@ ANSWERED: Final = frozenset({"ok", "model_error", "invalid_output"})
 CHARGED: Final = frozenset({"model_error", "invalid_output", "timeout"})
 _KNOWN: Final = ANSWERED | CHARGED
 
+Arm = tuple[str, str, str, str]
+"""Model, version, arm, epoch."""
+
 
 class Tally:
     """What records say, added up until it is written to the shared counters. For one thread at a time."""
@@ -20,7 +23,7 @@ class Tally:
         """Of a sticky caller only the first outcome is one, as `units` knows."""
         self._units = units
         self._rejected: dict[str, int] = {}
-        self._outcomes: dict[tuple[Choice, str, str, bool], int] = {}
+        self._outcomes: dict[tuple[Arm, str, bool], int] = {}
         self._seconds: dict[tuple[str, str], list[float]] = {}
 
     def add(self, records: Iterable[Record]) -> bool:
@@ -33,7 +36,7 @@ class Tally:
                 code = record.code or record.outcome
                 self._rejected[code] = self._rejected.get(code, 0) + 1
                 continue
-            alike = (choice, record.epoch, record.counted, record.assigned)
+            alike = ((choice.model, choice.version, choice.arm, record.epoch), record.counted, record.assigned)
             outcomes[alike] = outcomes.get(alike, 0) + 1
             took = record.seconds if record.shielded is None else record.took
             version = (choice.model, choice.version)
@@ -53,10 +56,10 @@ class Tally:
         seconds, self._seconds = self._seconds, {}
         for code, number in rejected.items():
             metrics.REJECTED.labels(code).inc(number)
-        for (choice, epoch, counted, assigned), number in outcomes.items():
-            metrics.predictions(choice.model, choice.version, choice.arm, epoch, counted).inc(number)
+        for (arm, counted, assigned), number in outcomes.items():
+            metrics.predictions(*arm, counted).inc(number)
             if assigned:
-                metrics.assigned(choice.model, choice.version, choice.arm, epoch).inc(number)
+                metrics.assigned(*arm).inc(number)
         for version, taken in seconds.items():
             metrics.observe(*version, taken)
 
