@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from peers.contract import Peer, Running, Workload
@@ -23,11 +22,10 @@ from .machine import pss_mb
 from .options import Choice, Effort
 from .overloading import overload
 from .rounds import CAPACITY_LEVEL, FAILURES, contest, reason
-from .scaling import of_workers
+from .scaling import GREATER, of_workers, separate
 from .scenarios import Asked
 
 Readings = tuple[Mapping[str, Server], Sequence[Row]]
-WORKER_COUNTS = (1, 2, 4)
 SETTLING_SECONDS, MOST_SETTLING_SECONDS = 5.0, 120.0
 _BESIDE_THE_MODEL = {
     names.LINEAR: (names.WORKERS, names.GROWTH, names.RESTART),
@@ -99,16 +97,25 @@ def _note(peer: Peer) -> str:
 
 
 def _workers(house: ours.House, _: Sequence[ours.Own], effort: Effort, logs: Path) -> Iterator[Row]:
-    """CPU per request with other numbers of workers, of this gateway and of the floor."""
+    """CPU per request with other numbers of workers, of this gateway, of as many gateways of one each, and of the floor.
+
+    With N workers there are N wrk, each with its part of the connections.
+    """
+    linear = frozenset({names.LINEAR})
 
     def gateway(count: int) -> ours.Own:
-        start = partial(ours.gateway, house, logs / f"workers-{count}", count)
-        return ours.Own(of_workers(names.OURS, count), frozenset({names.LINEAR}), lambda _, __: start())
+        state = logs / f"workers-{count}"
+        name = of_workers(names.OURS, count)
+        return ours.Own(name, linear, lambda *_: ours.divided(ours.gateway(house, state, count), count))
+
+    def apart(count: int) -> ours.Own:
+        return ours.Own(separate(count), linear, lambda *_: ours.separate(house, logs / f"separate-{count}", count))
 
     def floor(count: int) -> ours.Own:
-        return ours.Own(of_workers(names.ECHO, count), frozenset({names.LINEAR}), partial(ours.echo, workers=count))
+        name = of_workers(names.ECHO, count)
+        return ours.Own(name, linear, lambda *given: ours.divided(ours.echo(*given, workers=count), count))
 
-    beside = [server(count) for count in WORKER_COUNTS for server in (gateway, floor)]
+    beside = [gateway(1), floor(1), *(server(count) for count in GREATER for server in (gateway, apart, floor))]
     for row in contest(beside, house.workload, logs, effort, levels=(CAPACITY_LEVEL,), at_half=False):
         if isinstance(row, Closed | Missing):
             yield replace(row, workload=names.WORKERS)

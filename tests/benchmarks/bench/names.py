@@ -24,7 +24,7 @@ OWN: Final = frozenset({OURS, FALLBACK, UNBATCHED, ECHO})
 """What is no neighbour."""
 
 WORKERS: Final = "workers"
-"""Workload of the closed-loop runs with other numbers of workers; their servers are `stagedoor -w N` and `echo -w N`."""
+"""Workload of the closed-loop runs with other numbers of workers; bench.scaling says what their servers are called."""
 DEMO: Final = "demo"
 """Workload of the gateway with the demo's models in it."""
 RESTART: Final = "restart"

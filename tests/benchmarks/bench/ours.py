@@ -25,6 +25,7 @@ from stagedoor.local import specs
 from stagedoor.paths import StatePaths
 
 from . import names
+from .closed_loop import Several
 
 MODEL, UNBATCHED_MODEL = "bench", "bench-unbatched"
 WAIT_SECONDS = 180.0
@@ -187,6 +188,20 @@ def gateway(found: House, state: Path, workers: int, options: tuple[str, ...] = 
         until_right(running, found.workload)
         wait_for(lambda: len(tree_of(pid)) == workers + 1, 30, f"{workers} workers")
         yield running
+
+
+@contextmanager
+def divided(start: AbstractContextManager[Running], count: int) -> Iterator[Several]:
+    """One server, driven by `count` wrk at once."""
+    with start as running:
+        yield Several.of(*[running] * count)
+
+
+@contextmanager
+def separate(found: House, state: Path, count: int) -> Iterator[Several]:
+    """So many gateways of one worker each, which have nothing but the machine in common, each driven by a wrk of its own."""
+    with ExitStack() as stack:
+        yield Several.of(*(stack.enter_context(gateway(found, state / str(number), 1)) for number in range(count)))
 
 
 def warm_state(found: House, state: Path) -> StatePaths:

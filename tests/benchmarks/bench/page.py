@@ -28,6 +28,10 @@ _HEAD: Final = """\
 
 `make bench` measures and writes this page, its plot and `benchmarks.json`; `make bench-report` writes the page anew
 from that file. `make bench-peers` installs the neighbours."""
+_WORKERS: Final = """\
+Small model, 16 connections, as many wrk as workers; CPU per request. What workers cost each other shows beside as many
+gateways of one worker each, which share nothing but the machine and get the same load at the same time: with one worker
+the driver has a core to itself, with more it shares cores and caches with them, which costs a gateway more than an echo."""
 _GROWN: Final = "Each model has two arms where nothing else is said. Instructions are counted by callgrind."
 _HOW: Final = """\
 All servers of a table run on one machine and take turns within one run. Figures are the median of the repeats, with
@@ -55,8 +59,10 @@ largest round. It may differ a little from the quotient of the two medians that 
 - **Memory**: proportional set size of the process tree after the load; with the demo's models, which are promoted while the
   gateway runs, at once and when it has settled. **Start**: from the start of the first process
   to the first right answer. `restart` is this gateway, with its resolver, on a state folder that has been in use.
-- **Workers**: more processes than cores cost any server something. So the bare echo is driven with as many, in the same
-  rounds, and says what of it belongs to the machine.
+- **Workers**: N workers are driven by N wrk at once, each with its part of the connections; so are N gateways of one
+  worker each, with state folders, counters and ports of their own, in the same rounds. CPU per request is that of all their
+  processes by all good answers; latencies are those of the slower wrk. Beside one worker and beside the echo more workers
+  stand for information.
 - **Growth**: whole `Plane.predict` calls (token, split, decode, model, encode, metrics, log) in one process, without
   the protocol layer; the least of interleaved repeats of 25 calls, once all models (arms) have been called. Asked in
   turn, sessions displace each other in the processor's caches, which shows in the time and not in the instructions.
@@ -74,7 +80,7 @@ def page(document: Document) -> str:
         _losses(document),
         *(_workload(document, workload) for workload in names.WORKLOADS),
         _section("Overload", "Three times what the server can do at 16 connections, open loop.", sections.overload(document)),
-        _section("Other numbers of workers", "Small model.", *_levels(document, names.WORKERS)),
+        _section("Other numbers of workers", _WORKERS, sections.workers(document), *_levels(document, names.WORKERS)),
         _memory(document),
         _section("Growth", _GROWN, sections.growth(document), sections.instructions(document)),
         _section("Not measured", "", sections.missing(document) if document.missing else "All was measured."),

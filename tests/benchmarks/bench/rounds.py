@@ -16,9 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from peers.contract import Peer, Running, Workload
-from rig import TICKS, console, cpu_seconds, tree_of
+from rig import TICKS, console, cpu_seconds
 
-from .closed_loop import Looped, closed_loop
+from .closed_loop import Looped, closed_loop, parts_of, processes_of
 from .document import Closed, Memory, Missing, Open, Row, Start
 from .machine import pss_mb
 from .open_loop import Plan, drive, request_bytes
@@ -29,7 +29,7 @@ LEVELS = (1, 16, 64)
 CAPACITY_LEVEL = 16
 SHARE = 0.5
 RESTLESS = 0.05
-"""A server that spends more of a core than this without any request is started only for its turns."""
+"""A server that spends more of a core than this without any request, for each wrk, is started only for its turns."""
 _LOOK_SECONDS = 2.0
 _REST_SECONDS, _MOST_REST_SECONDS = 0.05, 5.0
 FAILURES = (OSError, RuntimeError, TimeoutError, ValueError, subprocess.SubprocessError)
@@ -83,7 +83,7 @@ class Contestant:
     def come_to_rest(self, server: Running) -> None:
         """Wait until requests whose driver has gone are worked off; a restless one never rests, and has no one beside it."""
         deadline = time.monotonic() + _MOST_REST_SECONDS
-        pids = [] if self.restless else tree_of(server.pid)
+        pids = [] if self.restless else processes_of(server)
         while pids and time.monotonic() < deadline:
             before = cpu_seconds(pids)
             time.sleep(_REST_SECONDS)
@@ -135,14 +135,14 @@ def contest(
 def _calm_down(contestants: Sequence[Contestant]) -> None:
     """Find those that burn CPU without any request, and stop them until their turn."""
     time.sleep(_LOOK_SECONDS)
-    trees = {one.peer.name: tree_of(one.running.pid) for one in contestants if one.running}
+    trees = {one.peer.name: processes_of(one.running) for one in contestants if one.running}
     before = {name: cpu_seconds(pids) for name, pids in trees.items()}
     time.sleep(_LOOK_SECONDS)
     for one in contestants:
-        spent = cpu_seconds(trees[one.peer.name]) - before[one.peer.name]
-        if spent > RESTLESS * _LOOK_SECONDS:
+        spent = (cpu_seconds(trees[one.peer.name]) - before[one.peer.name]) / _LOOK_SECONDS
+        if one.running and spent > RESTLESS * len(parts_of(one.running)):
             one.restless = True
-            console.print(f"  {one.peer.name} spends {spent / _LOOK_SECONDS:.0%} of a core at rest: started for its turns only")
+            console.print(f"  {one.peer.name} spends {spent:.0%} of a core at rest: started for its turns only")
             one.stop()
 
 
@@ -205,7 +205,7 @@ def _last(one: Contestant, server: Running, *, number: int, seconds: float) -> I
     if seconds:
         yield _at_half(one, server, number, seconds)
         one.come_to_rest(server)
-    pids = tree_of(server.pid)
+    pids = processes_of(server)
     yield Memory(0, one.peer.name, one.workload.name, pss_mb(pids), len(pids))
 
 

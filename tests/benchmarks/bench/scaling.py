@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from . import names
@@ -12,6 +12,9 @@ from .verdict import SAME, Verdict, unknown
 
 EXACT: Final = 1.05
 """Ratio up to which two numbers of instructions count as the same: caches and other tenants do not change them."""
+
+GREATER: Final = (2, 4)
+"""Numbers of workers that are held against as many gateways of one."""
 
 
 def growth(document: Document) -> Iterator[Verdict]:
@@ -46,15 +49,18 @@ def whole_of(document: Document, scenario: str) -> tuple[float, float] | None:
 
 
 def workers(document: Document) -> Iterator[Verdict]:
-    """More processes than one share caches and cores: what that costs any server, the bare echo says."""
-    for count in (2, 4):
-        about, target = f"{count} workers", f"CPU per request by that with 1 at most {SAME:g} times what it is with the echo"
-        ours, floor = (_beside_one_worker(document, server, count) for server in (names.OURS, names.ECHO))
-        if ours is None or floor is None:
-            yield unknown(about, target, *_lacking(document, count))
-            continue
-        figure = f"{ours.text(' us')}; the echo {floor.text(' us')}"
-        yield Verdict(about, target, figure, ours.times <= SAME * floor.times)
+    """More processes than one share caches and cores with each other and with the driver, whoever they are.
+
+    So their control is as many gateways of one worker each under the same load.
+    """
+    for count in GREATER:
+        about, target = f"{count} workers", f"CPU per request at most {SAME:g} times that of {count} gateways of 1 worker each"
+        servers = (of_workers(names.OURS, count), separate(count))
+        found = paired(document, servers, names.WORKERS, 16, "cpu_us")
+        if found is None:
+            yield unknown(about, target, *_lacking(document, servers))
+        else:
+            yield Verdict(about, target, found.text(" us"), found.times <= SAME)
 
 
 def of_workers(server: str, count: int) -> str:
@@ -62,10 +68,15 @@ def of_workers(server: str, count: int) -> str:
     return f"{server} -w {count}"
 
 
-def _beside_one_worker(document: Document, server: str, count: int) -> Ratio | None:
+def separate(count: int) -> str:
+    """What so many gateways of one worker each are called in the readings."""
+    return f"{count} x {of_workers(names.OURS, 1)}"
+
+
+def beside_one_worker(document: Document, server: str, count: int) -> Ratio | None:
+    """CPU per request with so many workers by that of the same server with one, which leaves the driver a core to itself."""
     return paired(document, (of_workers(server, count), of_workers(server, 1)), names.WORKERS, 16, "cpu_us")
 
 
-def _lacking(document: Document, count: int) -> list[str]:
-    wanted = [of_workers(server, number) for server in (names.OURS, names.ECHO) for number in (1, count)]
+def _lacking(document: Document, wanted: Sequence[str]) -> list[str]:
     return [server for server in wanted if not closed_of(document, server, names.WORKERS, 16)] or ["CPU per request"]

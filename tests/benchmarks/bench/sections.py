@@ -16,11 +16,12 @@ from .figures import (
     levels_of,
     memory_of,
     open_of,
+    paired,
     servers_of,
     starts_of,
 )
 from .markdown import bold, table
-from .scaling import whole_of
+from .scaling import GREATER, beside_one_worker, of_workers, separate, whole_of
 from .targets import verdicts
 
 MILLI: Final = 1e-3
@@ -180,6 +181,21 @@ def memory_and_start(document: Document, workload: str) -> str:
             )
         )
     return table(["server", "memory MB (PSS)", "processes", "start to first answer s"], rows) if rows else ""
+
+
+def workers(document: Document) -> str:
+    """CPU per request with more workers: by that of as many gateways of one, which is the control, and by that with one."""
+    rows = []
+    for count in GREATER:
+        own, control = of_workers(names.OURS, count), separate(count)
+        ratios = [
+            paired(document, (own, control), names.WORKERS, 16, "cpu_us"),
+            *(beside_one_worker(document, server, count) for server in (names.OURS, names.ECHO)),
+        ]
+        if any(ratios):
+            rows.append((str(count), *(ratio.text(" us") if ratio else "not measured" for ratio in ratios)))
+    columns = ["workers", "by as many gateways of 1 worker", "by the same with 1 worker", "the echo by itself with 1 worker"]
+    return table(columns, rows) if rows else ""
 
 
 def growth(document: Document) -> str:

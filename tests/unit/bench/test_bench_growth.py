@@ -77,28 +77,39 @@ def test_what_could_not_be_counted_is_no_longer_missing_once_it_is() -> None:
     assert [row.workload for row in merged.missing] == [names.GROWTH]
 
 
-def of_workers(ours: tuple[float, float], echo: tuple[float, float], number: int = 0) -> list[Row]:
-    return [
-        closed(f"{server} -w {count}", names.WORKERS, 16, number, cpu_us=cpu)
-        for server, cpus in (("stagedoor", ours), ("echo", echo))
-        for count, cpu in zip((1, 4), cpus, strict=True)
-    ]
+def of_workers(control: float | None, *, number: int = 0, own: float = 144, echo: float = 70) -> list[Row]:
+    """A round of 4 workers, beside as many gateways of one, and beside one worker; of the gateway and of the echo."""
+    cpus = {"stagedoor -w 1": 100, "stagedoor -w 4": own, "echo -w 1": 50, "echo -w 4": echo}
+    found = cpus if control is None else {**cpus, "4 x stagedoor -w 1": control}
+    return [closed(server, names.WORKERS, 16, number, cpu_us=cpu) for server, cpu in found.items()]
 
 
-@pytest.mark.parametrize(
-    ("ours", "echo", "met"),
-    [((100, 144), (50, 70), True), ((100, 154), (50, 70), True), ((100, 155), (50, 70), False), ((100, 111), (50, 50), False)],
-)
-def test_more_workers_may_cost_what_they_cost_the_echo(
-    ours: tuple[float, float], echo: tuple[float, float], *, met: bool
-) -> None:
-    found = about(add(empty(), *of_workers(ours, echo)), "4 workers")  # type: ignore[arg-type]
+@pytest.mark.parametrize(("own", "control", "met"), [(144, 144, True), (110, 100, True), (111, 100, False), (90, 100, True)])
+def test_more_workers_may_cost_what_as_many_gateways_of_one_cost(own: float, control: float, *, met: bool) -> None:
+    found = about(add(empty(), *of_workers(control, own=own)), "4 workers")
     assert [verdict.met for verdict in found] == [met]
 
 
-def test_both_quotients_are_shown_plainly_and_a_missing_floor_is_named() -> None:
-    document = add(empty(), *of_workers((100, 144), (50, 70)))  # type: ignore[arg-type]
-    assert [verdict.figure for verdict in about(document, "4 workers")] == [
-        "1.44 times (144 to 100 us); the echo 1.40 times (70 to 50 us)"
-    ]
-    assert [verdict.figure for verdict in about(document, "2 workers")] == ["not measured: stagedoor -w 2, echo -w 2"]
+def test_what_more_workers_cost_the_echo_makes_no_difference() -> None:
+    found = [about(add(empty(), *of_workers(140, echo=echo)), "4 workers") for echo in (50, 500)]
+    assert found[0] == found[1]
+
+
+def test_workers_and_separate_gateways_are_compared_round_by_round() -> None:
+    rounds = [of_workers(control, number=number, own=own) for number, (own, control) in enumerate([(100, 100), (300, 250)])]
+    document = add(empty(), *(row for rows in rounds for row in rows))
+    assert [verdict.figure for verdict in about(document, "4 workers")] == ["1.10 times (1.00 to 1.20; 200 to 175 us)"]
+
+
+def test_readings_without_separate_gateways_say_so_and_show_the_rest() -> None:
+    document = add(empty(), *of_workers(None))
+    assert [verdict.figure for verdict in about(document, "4 workers")] == ["not measured: 4 x stagedoor -w 1"]
+    assert [verdict.met for verdict in about(document, "2 workers")] == [None]
+    row = "| 4 | not measured | 1.44 times (144 to 100 us) | 1.40 times (70 to 50 us) |"
+    assert row in page(document)
+    assert "| 2 |" not in page(document)
+
+
+def test_the_page_shows_workers_beside_separate_gateways_and_beside_one_worker() -> None:
+    row = "| 4 | 1.03 times (144 to 140 us) | 1.44 times (144 to 100 us) | 1.40 times (70 to 50 us) |"
+    assert row in page(add(empty(), *of_workers(140)))
