@@ -13,6 +13,7 @@ from typing import Any, Final
 from serving.allowance import Allowance
 from serving.checked import Check
 from serving.joint import Joint
+from serving.regulars import Regulars
 from serving.tickets import Done, Lines, Ticket, rows_in
 from serving.values import Inputs, Outputs, Predictor
 from stagedoor.errors import Overloaded
@@ -25,11 +26,6 @@ MAX_WAIT_SECONDS: Final = 5.0
 HANGS_AFTER_SECONDS: Final = 5.0
 SURE_BATCHES: Final = 2
 """So many full batches may wait until the queue is found to stand: a burst is no overload, however busy the machine is."""
-
-GATHERING_SHARE: Final = 0.2
-GATHERING_SECONDS: Final = 0.001
-"""Between two batches of a busy version, so much of a batch's time at most is left for those just answered to come again: in
-one batch with those who wait they cost hardly more than in the one after. Nobody waits so for a version that is idle."""
 
 TURN_SECONDS: Final = 0.05
 """After so long a drain gives its thread to whatever else waits for one, and queues for another."""
@@ -79,6 +75,7 @@ class Batcher:
         self._waiting_rows = 0
         self._rows_in_hand = 0
         self._turn: _Turn | None = None
+        self._regulars = Regulars()
 
     @property
     def waiting_rows(self) -> int:
@@ -105,6 +102,7 @@ class Batcher:
             self._arrived.append(ticket)
             self._waiting += 1
             self._waiting_rows += rows
+            self._regulars.arrived(self._waiting_rows)
         if starting is not None:
             self._start(starting, ticket)
         return ticket
@@ -165,8 +163,7 @@ class Batcher:
             until = self._clock() + TURN_SECONDS
             while batch := self._next(turn):
                 self._serve(turn, batch)
-                if 0 < self._waiting_rows < self._max_rows:
-                    time.sleep(min(GATHERING_SHARE * self._allowance.usual, GATHERING_SECONDS))
+                self._gather(turn, rows_in(batch))
                 if self._clock() > until:
                     if self._is_handed_on(turn):
                         return
@@ -203,6 +200,15 @@ class Batcher:
             # A batch that one caller alone has made too large says how long a full one takes.
             self._allowance.ended((self._clock() - began) * min(1.0, self._max_rows / max(rows, 1)), min(rows, self._max_rows))
             self._rows_in_hand = 0
+
+    def _gather(self, turn: _Turn, answered: int) -> None:
+        """Where somebody waits, give those just answered the time to come again. Nobody waits so for a version that is idle."""
+        with self._guard:
+            waiting = self._waiting_rows
+            if self._turn is not turn or self._joint.one_by_one or not 0 < waiting < self._max_rows:
+                return
+            self._regulars.expect(min(waiting + answered, self._max_rows))
+        self._regulars.wait(self._allowance.usual, self._guard)
 
     def _is_handed_on(self, turn: _Turn) -> bool:
         """Whether the rest will be served by the next free thread; if none can be had, it is for this one."""
