@@ -36,6 +36,7 @@ class Recorder:
         self._counting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._soon: Callable[[Callable[[], None]], object] | None = None
+        self._clock: Callable[[], float] = time.monotonic
         self._home = 0
         self._planned = self._has_counted = False
 
@@ -51,13 +52,15 @@ class Recorder:
             self._thread.join(timeout=5)
         self.flush()
 
-    def count_in_loop(self, soon: Callable[[Callable[[], None]], object]) -> None:
+    def count_in_loop(self, soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = time.monotonic) -> None:
         """Have records counted by the event loop of this thread, slice by slice behind its answers; `soon` is its `call_soon`.
+
+        `clock` gives seconds, by which it is decided when to write what was added up.
 
         A thread that wants the interpreter while the loop has it costs both more than the counting. What may be held up, the
         writing itself, stays with the thread, which also sees to what is left over when requests cease.
         """
-        self._soon = soon
+        self._soon, self._clock = soon, clock
         self._home = threading.get_ident()
 
     def add(self, record: Record) -> None:
@@ -79,6 +82,13 @@ class Recorder:
         self.catch_up()
         self._write_out()
 
+    def look_after(self) -> None:
+        """What the thread does each `FLUSH_SECONDS`: count where no loop does, and write the lines."""
+        if not self._has_counted:  # else the loop is at it, and will not leave more than a slice
+            self.catch_up()
+        self._has_counted = False
+        self._write_out()
+
     def _write_out(self) -> None:
         if self._log is not None:
             self._log.write_out()
@@ -90,10 +100,7 @@ class Recorder:
 
     def _run(self) -> None:
         while not self._stop.wait(FLUSH_SECONDS):
-            if not self._has_counted:  # else the loop is at it, and will not leave more than a slice
-                self.catch_up()
-            self._has_counted = False
-            self._write_out()
+            self.look_after()
 
     def _count_slice(self) -> None:
         self._planned = False
@@ -101,7 +108,7 @@ class Recorder:
             try:
                 self._count(min(SLICE, len(self._records)))
                 self._has_counted = True
-                now = time.monotonic()
+                now = self._clock()
                 if now - self._written_at > FLUSH_SECONDS:
                     self._written_at = now
                     self._tally.write()

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from prometheus_client import REGISTRY
 
-from serving.recorder import SLICE, Recorder
+from serving.recorder import FLUSH_SECONDS, SLICE, Recorder
 from serving.records import Record
 from serving.request_log import MAX_WAITING
 from serving.routing import Choice
@@ -135,6 +135,21 @@ def test_an_event_loop_counts_slice_by_slice_until_less_than_one_is_left() -> No
     assert value("stagedoor_predictions_total", **labels) == SLICE, "the rest is added up, and written with what comes next"
     recorder.catch_up()
     assert value("stagedoor_predictions_total", **labels) == SLICE * 2 + 3
+
+
+def test_a_loop_writes_what_is_no_evidence_by_the_clock_it_was_given() -> None:
+    later, now = deque[Callable[[], None]](), [100.0]
+    recorder = Recorder(None)
+    recorder.count_in_loop(later.append, lambda: now[0])
+    labels = {"model": "by-the-clock", "version": "7", "arm": "champion", "epoch": "", "outcome": "ok"}
+    found = []
+    for seconds in (0, FLUSH_SECONDS * 0.9, FLUSH_SECONDS * 0.2, 0):
+        now[0] += seconds
+        for _ in range(SLICE):
+            recorder.add(record(choice=choice("by-the-clock")))
+        later.popleft()()
+        found.append(value("stagedoor_predictions_total", **labels))
+    assert found == [SLICE, SLICE, SLICE * 3, SLICE * 3]
 
 
 def test_evidence_is_written_with_its_slice() -> None:
