@@ -149,7 +149,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Least microseconds of one call in one process, among interleaved repeats. `what` is `request` or `routing`.
+    """Least microseconds of one call in one process, among interleaved repeats. `what` is `request`, `routing` or `model`.
 
     Where `what` is `instructions` (of the request itself) or `instructions of metrics and log`, both are numbers of
     instructions for one request, of repeats as well.

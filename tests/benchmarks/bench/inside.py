@@ -1,24 +1,29 @@
-"""A whole prediction and its routing decision, in one process and without sockets, as the registry grows.
+"""A whole prediction, its routing decision and its model alone, in one process and without sockets, as the registry grows.
 
-The scenarios take turns, and the least time counts. As a process it reads what is asked (bench.scenarios), and writes JSON.
+The scenarios take turns, and the least time counts, piece by piece: a piece is short enough to have the machine for itself at
+times. It is CPU time of the thread that answers. As a process it reads what is asked (bench.scenarios), and writes JSON.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
 from . import names
 from .document import Inside
-from .scenarios import Asked, Call, read_asked, started
+from .scenarios import PERIOD, Asked, Call, Calls, read_asked, started
 
-CALLS = 25
+PIECE: Final = 16
+"""Calls whose time is read at once."""
 _LIMIT_SECONDS = 300
 
 
@@ -52,23 +57,45 @@ def told_by(command: list[str], asked: Asked, folder: Path, seconds: float) -> b
 
 def _measure() -> list[Inside]:
     asked, folder = read_asked()
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], list[list[float]]] = {}
     with started(asked, folder, names.SCENARIOS) as scenarios:
         for _ in range(asked.repeats):
             for scenario, calls in scenarios.items():
-                for what, call in ((names.REQUEST, calls.request), (names.ROUTING, calls.routing)):
+                for what, call in _whats(calls).items():
                     found.setdefault((scenario, what), []).append(_time(call, calls.lead))
-    return [Inside(0, *key, min(times), statistics.median(times)) for key, times in found.items()]
+    return [summary(*key, times) for key, times in found.items()]
 
 
-def _time(call: Call, lead: int) -> float:
-    """Microseconds of one call. What the scenarios before have put into the caches is out after `lead` calls."""
-    for _ in range(lead):
+def summary(scenario: str, what: str, found: Sequence[Sequence[float]]) -> Inside:
+    """Microseconds of one call, from the seconds of each piece of each repeat."""
+    least = sum(min(piece) for piece in zip(*found, strict=True))
+    return Inside(0, scenario, what, least / PERIOD * 1e6, statistics.median(map(sum, found)) / PERIOD * 1e6)
+
+
+def _whats(calls: Calls) -> dict[str, Call]:
+    request, settle = calls.request, calls.settle
+
+    def settled() -> None:
+        request()
+        settle()
+
+    return {names.REQUEST: settled, names.ROUTING: calls.routing, names.MODEL: calls.model}
+
+
+def _time(call: Call, lead: int) -> list[float]:
+    """Seconds of pieces that are as many calls together as have all that is done now and then once.
+
+    What the scenarios before have put into the caches is out after `lead` calls; made up to whole periods, so that what is done
+    now and then falls into the same piece each time.
+    """
+    for _ in range(math.ceil(lead / PERIOD) * PERIOD):
         call()
-    began = time.perf_counter()
-    for _ in range(CALLS):
-        call()
-    return (time.perf_counter() - began) / CALLS * 1e6
+    marks = [time.thread_time()]
+    for _ in range(PERIOD // PIECE):
+        for _ in range(PIECE):
+            call()
+        marks.append(time.thread_time())
+    return [after - before for before, after in pairwise(marks)]
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 One process under callgrind holds all scenarios, and counts once they are loaded. It writes its counters out at each call of
 `MARK`: after some requests, and again when their metrics and log lines are made. A mark itself costs too little to show.
 
-Counted is the thread that answers, which here makes the metrics and the lines as well. The others are stopped: they look for
-news by the clock, and as a request takes a hundred times as long here, so would be their part.
+Counted is the thread that answers, which here makes all of the metrics and lines, as often as a worker under load: what has
+the same labels is added once, and a request takes a hundred times as long here.
 """
 
 from __future__ import annotations
@@ -22,13 +22,11 @@ from typing import Final
 from . import names
 from .document import Inside, Missing
 from .inside import told_by
-from .scenarios import Asked, Calls, read_asked, started
+from .scenarios import PERIOD, Asked, Calls, read_asked, started
 
 MARK = "getsid"
 """A function of the C library that nothing else calls."""
-SLICE: Final = 16
-"""Requests whose metrics and lines are made at once, as a worker under load does: what has the same labels is added once."""
-SLICES, REPEATS = 6, 2
+PERIODS, REPEATS = 3, 2
 LEAD: Final = 3
 """Arms are drawn: after three requests for each, hardly one is left that would make its metrics anew."""
 _LIMIT_SECONDS = 400
@@ -67,14 +65,14 @@ def counted(scenarios: Sequence[str], found: Sequence[int]) -> Iterator[Inside]:
 
     Raises RuntimeError where there are more or fewer of them.
     """
-    block = 1 + 2 * SLICES
+    block = 1 + 2 * PERIODS
     wanted = REPEATS * len(scenarios) * block
     if len(found) != wanted:
         raise RuntimeError(f"callgrind wrote {len(found)} counts of {wanted}")
     for number, scenario in enumerate(scenarios):
         its = [found[first : first + block] for first in range(number * block, wanted, len(scenarios) * block)]
         for place, what in ((1, names.INSTRUCTIONS), (2, names.RECORDING)):
-            counts = [count / SLICE for one in its for count in one[place::2]]
+            counts = [count / PERIOD for one in its for count in one[place::2]]
             yield Inside(0, scenario, what, min(counts), statistics.median(counts))
 
 
@@ -83,9 +81,6 @@ def _run() -> None:
     with started(asked, folder, names.COUNTED) as scenarios:
         switch = ["callgrind_control", "--instr=on", str(os.getpid())]  # to load under instrumentation takes minutes
         subprocess.run(switch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=30, check=True)
-        for calls in scenarios.values():
-            calls.worker.pool.stop()
-            calls.worker.recorder.stop()
         for _ in range(REPEATS):
             for calls in scenarios.values():
                 _count(calls)
@@ -93,20 +88,16 @@ def _run() -> None:
 
 def _count(calls: Calls) -> None:
     """What is to be left out, a mark, and then by turns requests and what is made of them, each with its mark."""
-    flush = calls.worker.recorder.flush
-    _answer(calls, LEAD * calls.lead)
-    flush()
-    os.getsid(0)
-    for _ in range(SLICES):
-        _answer(calls, SLICE)
-        os.getsid(0)
-        flush()
-        os.getsid(0)
-
-
-def _answer(calls: Calls, times: int) -> None:
-    for _ in range(times):
+    for _ in range(LEAD * calls.lead):
         calls.request()
+    calls.settle()
+    os.getsid(0)
+    for _ in range(PERIODS):
+        for _ in range(PERIOD):
+            calls.request()
+        os.getsid(0)
+        calls.settle()
+        os.getsid(0)
 
 
 if __name__ == "__main__":

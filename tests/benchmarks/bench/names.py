@@ -32,6 +32,7 @@ RESTART: Final = "restart"
 
 REQUEST: Final = "request"
 ROUTING: Final = "routing"
+MODEL: Final = "model"
 INSTRUCTIONS: Final = "instructions"
 RECORDING: Final = "instructions of metrics and log"
 ONE: Final = "1 registered, 1 loaded"

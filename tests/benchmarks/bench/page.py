@@ -63,11 +63,12 @@ largest round. It may differ a little from the quotient of the two medians that 
   worker each, with state folders, counters and ports of their own, in the same rounds. CPU per request is that of all their
   processes by all good answers; latencies are those of the slower wrk. Beside one worker and beside the echo more workers
   stand for information.
-- **Growth**: whole `Plane.predict` calls (token, split, decode, model, encode, metrics, log) in one process, without
-  the protocol layer; the least of interleaved repeats of 25 calls, once all models (arms) have been called. Asked in
-  turn, sessions displace each other in the processor's caches, which shows in the time and not in the instructions.
-  Metrics are made for sixteen requests at once, and what has the same labels is added once: with more models or arms
-  there is less of that to save, up to sixteen."""
+- **Growth**: whole `Plane.predict` calls (token, split, decode, model, encode) and their metrics and log lines in one
+  process, without the protocol layer: CPU time of the thread that answers, the least of interleaved repeats for each piece
+  of 16 calls, once all models (arms) have been called. Asked in turn, sessions displace each other in the processor's
+  caches, which shows in the time, also of the model by itself (a run of its session and hardly anything around it), and
+  not in the instructions. Metrics and lines are made as by a worker that answers 5,000 requests a second: what has the
+  same labels is added up for 25 milliseconds, then written once, so with more models or arms there is less of that to save."""
 
 
 def page(document: Document) -> str:

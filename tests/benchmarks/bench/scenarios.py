@@ -1,5 +1,8 @@
 """Registries of many models, loaded models and arms, each with a worker of its own on it, as the gateway wires it.
 
+The workers' threads are stopped once all is loaded: they look for news and write by the clock, nine times as often as in a
+gateway, since there are so many workers in one process. What they make of requests is made here by turns with them.
+
 For the processes that bench.inside and bench.instructions start; those read what is asked of them as JSON.
 """
 
@@ -10,20 +13,26 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from . import names
 
 if TYPE_CHECKING:
+    from serving.recorder import Recorder
     from serving.wiring import Worker
     from stagedoor.domain.snapshot import ModelEntry
 
 MANY, HUNDRED = 5000, 100
 _LOADING_SECONDS = 120.0
+RATE: Final = 5_000.0
+"""Requests/s of the worker that is imitated: two of them answer 10,000 to 12,000 of the small model's on two cores."""
+PERIOD: Final = 128
+"""Requests of such a worker from one writing to the shared counters to the next: so many slices are more than 25 ms."""
 Call = Callable[[], object]
 
 
@@ -44,12 +53,43 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What one scenario costs is read from these. After `lead` of them, all models (arms) have been called about once."""
+    """What one scenario costs is read from these. After `lead` of them, all models (arms) have been called about once.
+
+    `request` is a whole prediction, whose metrics and log line `settle` makes; `model` is the model's session alone.
+    """
 
     request: Call
+    settle: Call
     routing: Call
+    model: Call
     lead: int
-    worker: Worker
+
+
+class Recording:
+    """Makes metrics and lines of what a worker has answered, as its event loop and its thread do under a load of `RATE`.
+
+    So evidence is written slice by slice, and all else once in `PERIOD` requests, which is for the recorder itself to say.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        """From now on nothing else makes them: the thread of `recorder` ends."""
+        from serving.recorder import FLUSH_SECONDS, SLICE
+
+        self._slice_seconds, self._flush_seconds = SLICE / RATE, FLUSH_SECONDS
+        self._at = self._looked_at = 0.0
+        self._soon: deque[Callable[[], None]] = deque()
+        self._look_after = recorder.look_after
+        recorder.stop()
+        recorder.count_in_loop(self._soon.append, lambda: self._at)
+
+    def settle(self) -> None:
+        """Go through all whole slices that wait."""
+        while self._soon:
+            self._at += self._slice_seconds
+            self._soon.popleft()()
+            if self._at - self._looked_at > self._flush_seconds:
+                self._looked_at = self._at
+                self._look_after()
 
 
 def read_asked() -> tuple[Asked, Path]:
@@ -98,7 +138,7 @@ def with_arms(entry: ModelEntry, count: int) -> ModelEntry:
 
 @contextmanager
 def started(asked: Asked, folder: Path, scenarios: tuple[str, ...]) -> Iterator[Mapping[str, Calls]]:
-    """The calls of these scenarios; all workers run. Raises ValueError if a request is not answered, TimeoutError."""
+    """The calls of these scenarios, all of them loaded. Raises ValueError if a request is not answered, TimeoutError."""
     from serving.snapshot_file import read_snapshot, write_snapshot
     from stagedoor.domain.snapshot import Snapshot
     from stagedoor.paths import StatePaths
@@ -133,6 +173,7 @@ def _worker(state: Path) -> Worker:
     worker.start()
     # A gateway begins to answer before all is loaded; what loads while others are measured would be measured with them.
     wait_for(lambda: worker.pool.view.serial, _LOADING_SECONDS, "the loading of all versions")
+    worker.pool.stop()
     return worker
 
 
@@ -141,7 +182,8 @@ def _calls(worker: Worker, scenario: str, models: Mapping[str, ModelEntry], body
     asked_for = served if "in turn" in scenario else served[:1]
     targets = [entry.name for entry in asked_for]
     lead = sum(len(entry.route.arms) for entry in asked_for if entry.route)
-    return Calls(_request(worker, targets, body), _routing(worker, targets), lead, worker)
+    settle = Recording(worker.recorder).settle
+    return Calls(_request(worker, targets, body), settle, _routing(worker, targets), _model(worker, targets), lead)
 
 
 def _request(worker: Worker, models: list[str], body: bytes) -> Call:
@@ -165,6 +207,20 @@ def _request(worker: Worker, models: list[str], body: bytes) -> Call:
     turns = itertools.cycle(requests)
     predict = worker.plane.predict
     return lambda: predict(next(turns))
+
+
+def _model(worker: Worker, models: list[str]) -> Call:
+    """One run of a session, with hardly anything around it, after another: all models in turn, then with their next arm."""
+    import numpy as np
+
+    from serving.values import Inputs
+
+    loaded = [list(worker.pool.view.models[name].loaded.values()) for name in models]
+    predictors = [version.predictor for arms in zip(*loaded, strict=True) for version in arms]
+    (tensor,) = predictors[0].inputs
+    row = Inputs("tensors", {tensor.name: np.zeros([max(size, 1) for size in tensor.shape], np.float32)}, 1)
+    turns = itertools.cycle([predictor.predict for predictor in predictors])
+    return lambda: next(turns)(row)
 
 
 @dataclass(slots=True)

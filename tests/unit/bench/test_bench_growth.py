@@ -6,8 +6,10 @@ import pytest
 
 from tests.benchmarks.bench import names
 from tests.benchmarks.bench.document import Document, Inside, Missing, Row, add, merge
-from tests.benchmarks.bench.instructions import REPEATS, SLICE, SLICES, counted, totals
+from tests.benchmarks.bench.inside import PIECE, summary
+from tests.benchmarks.bench.instructions import PERIODS, REPEATS, counted, totals
 from tests.benchmarks.bench.page import page
+from tests.benchmarks.bench.scenarios import PERIOD
 from tests.benchmarks.bench.targets import verdicts
 from tests.benchmarks.bench.verdict import Verdict
 
@@ -18,11 +20,11 @@ def about(document: Document, start: str) -> list[Verdict]:
     return [verdict for verdict in verdicts(document) if verdict.about.startswith(start)]
 
 
-def test_instructions_are_shared_out_among_the_requests_of_a_slice_and_what_leads_there_is_left_out() -> None:
+def test_instructions_are_shared_out_among_the_requests_of_a_period_and_what_leads_there_is_left_out() -> None:
     found = []
     for repeat in range(REPEATS):
         for each in (250 + repeat, 260 + repeat):
-            found += [12_345, *([SLICE * each, SLICE * (each - 200)] * SLICES)]
+            found += [12_345, *([PERIOD * each, PERIOD * (each - 200)] * PERIODS)]
     assert list(counted(("one", "many"), found)) == [
         Inside(0, "one", names.INSTRUCTIONS, 250, 250.5),
         Inside(0, "one", names.RECORDING, 50, 50.5),
@@ -60,6 +62,20 @@ def test_five_in_a_hundred_instructions_more_are_growth_and_metrics_count(record
     assert found[names.IN_TURN].figure == "1.000 times (100,000 to 100,000; 1.000 times without metrics and log)"
 
 
+def test_the_least_time_is_that_of_each_piece_and_the_median_that_of_whole_periods() -> None:
+    assert PERIOD % PIECE == 0
+    found = [[1.0, 30.0], [10.0, 3.0], [2.0, 20.0]]
+    assert summary("one", names.REQUEST, found) == Inside(0, "one", names.REQUEST, 4e6 / PERIOD, 22e6 / PERIOD)
+
+
+@pytest.mark.parametrize(("model", "told"), [([8.0, 16.0], "; the model by itself 16.0 to 8.0 us"), ([], "")])
+def test_growth_in_time_is_told_beside_that_of_the_model_by_itself(model: list[float], told: str) -> None:
+    rows = [Inside(0, names.ONE, names.REQUEST, 50, 50), Inside(0, names.IN_TURN_200, names.REQUEST, 60, 60)]
+    rows += [Inside(0, one, names.MODEL, us, us) for one, us in zip((names.ONE, names.IN_TURN_200), model, strict=False)]
+    (found,) = (one for one in verdicts(add(empty(), *rows)) if one.about == names.IN_TURN_200)
+    assert (found.figure, found.met) == (f"1.20 times (60.0 to 50.0 us{told})", False)
+
+
 def test_the_page_shows_the_series_and_the_instructions_beside_those_of_one_model() -> None:
     rows = [
         Inside(0, scenario, what, figure, figure)
@@ -67,7 +83,7 @@ def test_the_page_shows_the_series_and_the_instructions_beside_those_of_one_mode
         for what in (names.REQUEST, names.ROUTING)
     ]
     shown = page(add(empty(), *rows, *counts(names.ONE, 2e5, 1e4), *counts(names.ARMS, 2.1e5, 2e4)))
-    assert f"| {names.IN_TURN_200} | 60.0 | 1.20 |" in shown
+    assert f"| {names.IN_TURN_200} | 60.0 | 1.20 | not measured |" in shown
     assert f"| {names.ARMS} | 210,000 | 1.050 | 20,000 | 2.000 | 1.095 |" in shown
 
 

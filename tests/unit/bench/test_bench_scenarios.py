@@ -1,9 +1,16 @@
-import pytest
+import io
+from itertools import pairwise
 
+import pytest
+from prometheus_client import REGISTRY
+
+from serving.recorder import SLICE, Recorder
+from serving.records import Record
+from serving.routing import Choice
 from stagedoor.domain.snapshot import ModelEntry, VersionEntry
 from stagedoor.domain.traffic import Arm, Route
 from tests.benchmarks.bench import names
-from tests.benchmarks.bench.scenarios import entries
+from tests.benchmarks.bench.scenarios import PERIOD, RATE, Recording, entries
 
 SERVED = ModelEntry(
     "bench",
@@ -37,3 +44,58 @@ def test_so_many_arms_are_so_many_ready_versions_of_the_same_files(scenario: str
     assert entry.route is not None
     assert len(entry.route.arms) == count
     assert {entry.versions[arm.version].digest for arm in entry.route.arms} == {"digest"}
+
+
+def written(model: str, epoch: str = "") -> float:
+    labels = {"model": model, "version": "1", "arm": "champion", "epoch": epoch, "outcome": "ok"}
+    return REGISTRY.get_sample_value("stagedoor_predictions_total", labels) or 0.0
+
+
+def answered(recorder: Recorder, model: str, number: int, epoch: str = "") -> None:
+    for _ in range(number):
+        recorder.add(Record("r", 0.0, 200, 0.001, "ok", "ok", choice=Choice(model, "1", "champion", 0, None), epoch=epoch))
+
+
+def test_a_worker_at_the_rate_writes_once_in_a_period_and_all_of_it() -> None:
+    recorder = Recorder(None)
+    recording = Recording(recorder)
+    found = []
+    for _ in range(4 * PERIOD // SLICE):
+        answered(recorder, "paced", SLICE)
+        recording.settle()
+        found.append(written("paced"))
+    steps = [after - before for before, after in pairwise(found) if after != before]
+    assert steps == [PERIOD] * len(steps)
+    assert len(steps) in {3, 4}
+
+
+@pytest.mark.parametrize("left_over", [0, 5, SLICE - 1])
+def test_a_period_that_is_settled_as_a_whole_is_written_once_whatever_was_left_over(left_over: int) -> None:
+    recorder, model = Recorder(None), f"paced-{left_over}"
+    recording = Recording(recorder)
+    answered(recorder, model, PERIOD + left_over)
+    recording.settle()
+    before = written(model)
+    for number in (1, 2, 3):
+        answered(recorder, model, PERIOD)
+        recording.settle()
+        assert written(model) == before + number * PERIOD
+
+
+def test_a_recording_writes_evidence_with_its_slice_and_lines_once_in_a_period() -> None:
+    stream = io.BytesIO()
+    recorder = Recorder(stream)
+    recording = Recording(recorder)
+    answered(recorder, "paced-evidence", SLICE, epoch="3")
+    recording.settle()
+    assert written("paced-evidence", "3") == SLICE
+    assert stream.getvalue() == b""
+    answered(recorder, "paced-evidence", PERIOD, epoch="3")
+    recording.settle()
+    assert len(stream.getvalue().splitlines()) >= PERIOD - SLICE
+
+
+def test_a_period_is_what_the_rate_says() -> None:
+    from serving.recorder import FLUSH_SECONDS
+
+    assert (PERIOD - SLICE) / RATE <= FLUSH_SECONDS < PERIOD / RATE
