@@ -102,7 +102,7 @@ static void open_for_waiting(void) {
 static void open_first(void) {
     Line *line = open_line();
     struct pollfd ready = {line->fd, POLLOUT, 0};
-    int error = ECONNREFUSED;
+    int error = line->fd < 0 ? errno : 0;
     socklen_t size = sizeof error;
     if (line->fd >= 0 && !poll(&ready, 1, CONNECT_MS))
         error = ETIMEDOUT;
@@ -294,8 +294,7 @@ int main(int argc, char **argv) {
     while ((out || begun < due) && now_ns() < last)
         wait_until(last);
     cpu = now_by(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    int64_t planned = (int64_t)((double)count * gap); /* the last request's time is part of it */
-    double took = (double)(end - start > planned ? end - start : planned) / 1e9;
-    print_found(begun, out + count - begun, took, (double)cpu / (double)count);
+    double took = (double)(end - start), planned = (double)count * gap; /* the last request's time is part of it */
+    print_found(begun, out + count - begun, (took > planned ? took : planned) / 1e9, (double)cpu / (double)count);
     return 0;
 }

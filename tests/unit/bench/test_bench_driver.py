@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import signal
 import socket
 import socketserver
 import subprocess
@@ -287,8 +288,12 @@ def test_the_connection_that_was_freed_last_is_taken_first() -> None:
         for thread in threads:
             thread.join(10)
 
-    with peer(accept) as port:
-        found = drive(plan(port, per_second=20, seconds=0.3, connections=4, most=4))
+    for _ in range(5):
+        used.clear()
+        with peer(accept) as port:
+            found = drive(plan(port, per_second=20, seconds=0.3, connections=4, most=4))
+        if found.ok_us[3] < 1e6 / 20:  # else two were on their way at once: the machine was busy
+            break
     assert found.ok == 6
     assert len(set(used)) == 1
 
@@ -302,7 +307,7 @@ def test_answers_that_do_not_come_are_unanswered_and_so_is_what_waits_for_them()
         return OK
 
     with serving(never) as port:
-        found = drive(plan(port, per_second=100, seconds=0.05, connections=1, most=2), patience=0.2)
+        found = drive(plan(port, per_second=100, seconds=0.05, connections=1, most=2), patience=1)
         end.set()
     assert (found.ok, found.unanswered, found.broken) == (1, 4, 0)
     assert found.done == 3  # two of the four were never sent
@@ -345,17 +350,15 @@ def test_requests_fail_whose_new_connection_is_refused() -> None:
 
 def test_what_a_server_says_before_it_closes_an_idle_connection_is_no_answer() -> None:
     def serve(listener: socket.socket) -> None:
-        with accepted(listener) as one, accepted(listener) as other:
-            for taken in (one, other):
-                taken.sendall(OK.replace(b"200", b"408"))
-        for _ in range(5):
-            with accepted(listener) as taken:
-                taken.recv(9999)
-                taken.sendall(CLOSING)
+        with accepted(listener) as idle, accepted(listener) as asked:
+            idle.sendall(OK.replace(b"200", b"408"))
+            idle.close()
+            asked.recv(9999)
+            asked.sendall(OK)
 
     with peer(serve) as port:
-        found = drive(plan(port, connections=2, most=2, per_second=10, seconds=0.5))
-    assert (found.ok, found.other, found.broken) == (5, {}, 0)
+        found = drive(plan(port, connections=2, most=2, per_second=1, seconds=1))
+    assert (found.ok, found.other, found.broken) == (1, {}, 0)
 
 
 @pytest.mark.parametrize(
@@ -385,6 +388,31 @@ def test_too_many_connections_for_the_limit_of_open_files_is_said() -> None:
         told = subprocess.run(command, input=asked.request.encode(), capture_output=True, timeout=30, check=False)
     assert told.returncode == 1
     assert b"ulimit -n" in told.stderr
+
+
+def test_at_its_deadline_it_ends_and_says_why() -> None:
+    with subprocess.Popen(
+        [compiled(), "127.0.0.1", "1", "1", "1", "1", "1", "1"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as driver:  # which waits for its request
+        try:
+            until = time.monotonic() + 10
+            while not _catches(driver.pid, signal.SIGALRM):
+                assert time.monotonic() < until
+                time.sleep(0.005)
+            driver.send_signal(signal.SIGALRM)  # as the kernel does then
+            assert driver.wait(10) == 2
+        finally:
+            driver.kill()
+        assert driver.stderr
+        assert b"not carry out its plan in time" in driver.stderr.read()
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(status.partition("SigCgt:")[2].split()[0], 16) >> (number - 1) & 1)
 
 
 def test_rates_and_its_own_cost_are_told() -> None:
