@@ -24,6 +24,8 @@ from .scenarios import PERIOD, Asked, Call, Calls, read_asked, started
 
 PIECE: Final = 16
 """Calls whose time is read at once."""
+ENOUGH_SECONDS: Final = 60.0
+"""No repeat begins after these."""
 _LIMIT_SECONDS = 300
 
 
@@ -59,7 +61,10 @@ def _measure() -> list[Inside]:
     asked, folder = read_asked()
     found: dict[tuple[str, str], list[list[float]]] = {}
     with started(asked, folder, names.SCENARIOS) as scenarios:
-        for _ in range(asked.repeats):
+        end = time.monotonic() + ENOUGH_SECONDS
+        for number in range(asked.repeats):
+            if number and time.monotonic() > end:
+                break
             for scenario, calls in scenarios.items():
                 for what, call in _whats(calls).items():
                     found.setdefault((scenario, what), []).append(_time(call, calls.lead))

@@ -27,8 +27,8 @@ from .scenarios import PERIOD, Asked, Calls, read_asked, started
 MARK = "getsid"
 """A function of the C library that nothing else calls."""
 PERIODS, REPEATS = 3, 2
-LEAD: Final = 3
-"""Arms are drawn: after three requests for each, hardly one is left that would make its metrics anew."""
+LEAD: Final = 6
+"""Arms are drawn: after six requests for each, hardly one is left that would make its metrics anew, at half a million."""
 _LIMIT_SECONDS = 400
 _FILE = "counted"
 
@@ -88,7 +88,7 @@ def _run() -> None:
 
 def _count(calls: Calls) -> None:
     """What is to be left out, a mark, and then by turns requests and what is made of them, each with its mark."""
-    for _ in range(LEAD * calls.lead):
+    for _ in range(max(LEAD * calls.lead, 2 * PERIOD)):  # so many have been written once, and made their metrics
         calls.request()
     calls.settle()
     os.getsid(0)
