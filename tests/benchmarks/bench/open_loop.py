@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from rig import ROOT
@@ -79,10 +80,9 @@ def drive(plan: Plan, patience: float = PATIENCE_SECONDS) -> Found:
     )
     if told.returncode:
         raise RuntimeError(f"the driver ended with {told.returncode}: {told.stderr.decode(errors='replace').strip()}")
-    found = json.loads(told.stdout)
-    return Found(
-        wanted=plan.per_second, **{name: tuple(value) if type(value) is list else value for name, value in found.items()}
-    )
+    found: dict[str, Any] = json.loads(told.stdout)
+    found.update({name: tuple(found[name]) for name in ("ok_us", "shed_us", "late_us")})
+    return Found(wanted=plan.per_second, **found)
 
 
 def compiled(folder: Path = WORK) -> Path:
