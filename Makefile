@@ -8,6 +8,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
 BENCH ?=
+# What is measured is the gateway as people install it: from a compiled wheel, in an environment that borrows all else from $(VENV).
+OWN := .bench/own
+SOURCES := setup.py pyproject.toml $(shell find serving platform registry_hooks -name '*.py')
 PEERS ?=
 TESTS ?= tests
 SECONDS_FOR_TESTS ?= 4200
@@ -17,7 +20,7 @@ SIDE_BY_SIDE ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help demo watch test lint configuration constraints bench bench-report bench-peers clean
+.PHONY: help demo watch test lint wheel configuration constraints bench bench-report bench-peers clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
@@ -39,6 +42,10 @@ lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts, dependenc
 	@echo "== import contracts"; $(BIN)/lint-imports --no-cache
 	@echo "== deptry"; $(BIN)/deptry .
 
+wheel: $(VENV)/.installed-demo ## Build a wheel in dist/ whose hot path is compiled to C, a minute: pip install dist/stagedoor-*.whl (needs a C compiler)
+	rm -rf build dist
+	STAGEDOOR_COMPILE=1 $(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
+
 configuration: $(VENV)/.installed-demo ## Write docs/configuration.md anew
 	env -i PATH="$$PATH" $(BIN)/stagedoor config --markdown > docs/configuration.md
 
@@ -46,8 +53,8 @@ constraints: $(VENV)/.installed-dev ## Write the installed versions to constrain
 	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9_.-]+==[^ ]+$$' | LC_ALL=C sort -f > constraints.txt.new
 	mv constraints.txt.new constraints.txt
 
-bench: $(VENV)/.installed-dev ## Measure the gateway beside its neighbours, about 25 minutes, and write docs/benchmarks.md; BENCH="--only mlp --merge" for a part, BENCH=--help for more
-	$(BIN)/python tests/benchmarks/bench $(BENCH)
+bench: $(OWN)/.installed ## Measure the gateway beside its neighbours, about 25 minutes, and write docs/benchmarks.md; BENCH="--only mlp --merge" for a part, BENCH=--help for more
+	$(OWN)/bin/python tests/benchmarks/bench $(BENCH)
 
 bench-report: $(VENV)/.installed-dev ## Write docs/benchmarks.md and its plot anew from docs/benchmarks.json
 	$(BIN)/python tests/benchmarks/bench --report
@@ -74,3 +81,11 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "== installing, with what the checks need (a few minutes the first time)"
 	$(BIN)/python -m pip install -c constraints.txt -e ".[demo,dev]"
 	@touch $@ $(VENV)/.installed-demo
+
+$(OWN)/.installed: $(SOURCES) | $(VENV)/.installed-dev
+	$(MAKE) wheel
+	rm -rf $(OWN)
+	$(BIN)/python -m venv --without-pip $(OWN)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > "$$($(OWN)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/borrowed.pth"
+	$(BIN)/python -m pip --python $(OWN)/bin/python install --quiet --no-deps dist/stagedoor-*.whl
+	@touch $@

@@ -4,7 +4,7 @@ import time
 from typing import Final, NamedTuple
 
 from serving import blame
-from serving.exchange import Attempt, Exchange, Shielded
+from serving.exchange import Attempt, Exchange, Failure, Shielded
 from serving.recorder import Recorder
 from serving.records import FailedAttempt, Record
 from serving.trace import trace_id_from
@@ -15,7 +15,7 @@ class _End(NamedTuple):
     status: int
     outcome: str
     counted: str
-    error: Exception | None
+    error: Failure | None
 
 
 _GOOD: Final = _End(200, "ok", "ok", None)

@@ -67,7 +67,7 @@ def records(columns: Arrays) -> list[dict[str, Any]]:
 
 
 def _iso(moment: np.datetime64) -> str:
-    whole = moment.astype("datetime64[us]").item()
+    whole: object = moment.astype("datetime64[us]").item()
     return whole.isoformat() if isinstance(whole, dt.datetime) else str(moment)
 
 

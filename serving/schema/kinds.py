@@ -52,7 +52,7 @@ class Element(Protocol):
 
 def objects(values: Sequence[Any]) -> Array:
     """A 1-d object array; numpy never looks into lists among the values."""
-    array = np.empty(len(values), object)
+    array: Array = np.empty(len(values), object)
     if {list, np.ndarray}.isdisjoint(map(type, values)):
         array[:] = values
     else:
