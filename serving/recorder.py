@@ -12,6 +12,8 @@ from serving.tally import Tally
 from serving.units import FirstOutcomes
 
 FLUSH_SECONDS: Final = 0.025
+WRITE_SECONDS: Final = 0.1
+"""What is no evidence is added up for so long where the loop counts: a label set costs as much as a sixth of a request."""
 SLICE: Final = 16
 """So many records an event loop counts in one go: a tenth of a millisecond, for which its requests wait."""
 
@@ -21,7 +23,7 @@ _MANY: Final = 1_000
 class Recorder:
     """Takes records at the cost of one append, and makes metrics and lines of them soon.
 
-    Evidence is written slice by slice, all else is added up for as long as `FLUSH_SECONDS`. Should the log stand still, its
+    Evidence is written slice by slice, all else is added up for as long as `WRITE_SECONDS`. Should the log stand still, its
     lines wait and the oldest are left out. What they tell is counted all the same: an outcome that is never counted would pass
     for a version that died of its request.
     """
@@ -34,7 +36,7 @@ class Recorder:
         self._records: deque[Record] = deque()
         self._stop = threading.Event()
         self._counting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._flusher: threading.Thread | None = None
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._clock: Callable[[], float] = time.monotonic
         self._home = 0
@@ -42,14 +44,14 @@ class Recorder:
 
     def start(self) -> None:
         """Begin to flush in the background."""
-        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
-        self._thread.start()
+        self._flusher = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._flusher.start()
 
     def stop(self) -> None:
         """Flush what is left and end the thread."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        if self._flusher is not None:
+            self._flusher.join(timeout=5)
         self.flush()
 
     def count_in_loop(self, soon: Callable[[Callable[[], None]], object], clock: Callable[[], float] = time.monotonic) -> None:
@@ -109,7 +111,7 @@ class Recorder:
                 self._count(min(SLICE, len(self._records)))
                 self._has_counted = True
                 now = self._clock()
-                if now - self._written_at > FLUSH_SECONDS:
+                if now - self._written_at > WRITE_SECONDS:
                     self._written_at = now
                     self._tally.write()
             finally:

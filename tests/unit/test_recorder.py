@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from prometheus_client import REGISTRY
 
-from serving.recorder import FLUSH_SECONDS, SLICE, Recorder
+from serving.recorder import SLICE, WRITE_SECONDS, Recorder
 from serving.records import Record
 from serving.request_log import MAX_WAITING
 from serving.routing import Choice
@@ -143,7 +143,7 @@ def test_a_loop_writes_what_is_no_evidence_by_the_clock_it_was_given() -> None:
     recorder.count_in_loop(later.append, lambda: now[0])
     labels = {"model": "by-the-clock", "version": "7", "arm": "champion", "epoch": "", "outcome": "ok"}
     found = []
-    for seconds in (0, FLUSH_SECONDS * 0.9, FLUSH_SECONDS * 0.2, 0):
+    for seconds in (0, WRITE_SECONDS * 0.9, WRITE_SECONDS * 0.2, 0):
         now[0] += seconds
         for _ in range(SLICE):
             recorder.add(record(choice=choice("by-the-clock")))
