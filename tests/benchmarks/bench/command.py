@@ -22,6 +22,7 @@ from rig import ROOT, console
 from .closed_loop import wrk_missing
 from .document import SECTIONS, Document, add, from_json, merge, to_json
 from .machine import PRODUCT, Ticks, commit_of, this_machine, this_run
+from .open_loop import compiler_missing
 from .options import FULL, QUICK, choose
 from .page import page
 from .plot import draw
@@ -37,7 +38,7 @@ def main() -> int:
     folder = options.output or (TRIAL if options.quick else DOCS)
     if options.report:
         return _report(folder)
-    lacking = wrk_missing()
+    lacking = wrk_missing() or compiler_missing()
     if lacking:
         console.print(lacking)
         return 2

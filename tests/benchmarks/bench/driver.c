@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "answer.h"
 #include "found.h"
+#include "line.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -20,16 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { REQUEST_MOST = 1 << 23, CONNECT_MS = 5000, LEAD_NS = 5000000, SPARE_SECONDS = 20 };
+enum { REQUEST_MOST = 1 << 23, CONNECT_MS = 5000, LEAD_NS = 5000000, SECOND_NS = 1000000000, SPARE_SECONDS = 20 };
 enum { EVENTS = 32 }; /* few enough that requests that fall due meanwhile are not late by it */
-
-typedef struct {
-    int fd;       /* -1: not open */
-    bool opening; /* not connected yet */
-    int64_t due;  /* when the request on it was due; 0 where there is none */
-    size_t sent;  /* bytes of that request */
-    Answer answer;
-} Line;
 
 static struct addrinfo *where;
 static char request[REQUEST_MOST + 1];
@@ -37,8 +30,8 @@ static size_t request_size;
 static double gap; /* ns from one request to the next */
 static int64_t patience_ns, count, start;
 static int64_t due, begun, out; /* numbers of requests so far: due, sent or lost, on their way */
-static Line *lines, **unused, **idle; /* stacks: those not open, and those without a request, the most recently freed one on top */
-static int unused_count, idle_count, opening, epoll;
+static Line *lines, **unused; /* all, and a stack of those not open */
+static int unused_count, opening, epoll;
 
 static _Noreturn void die(const char *what, const char *why) {
     fprintf(stderr, "%s%s%s\n", what, *why ? ": " : "", why);
@@ -53,9 +46,8 @@ static void close_line(Line *line) {
     close(line->fd); /* epoll forgets it by that */
     line->fd = -1;
     opening -= line->opening;
-    for (int i = 0; !line->due && i < idle_count; i++)
-        if (idle[i] == line)
-            memmove(idle + i, idle + i + 1, (size_t)(--idle_count - i) * sizeof *idle);
+    if (is_idle(line))
+        take_idle(line);
     unused[unused_count++] = line;
 }
 
@@ -112,7 +104,7 @@ static void open_first(void) {
         die("the server accepts no connection", strerror(error));
     line->opening = false;
     opening--;
-    idle[idle_count++] = line;
+    put_idle(line);
 }
 
 /* --- sending ------------------------------------------------------------------------------------------------------------- */
@@ -143,16 +135,17 @@ static void give_back(Line *line) {
     if (begun < due)
         send_next(line);
     else
-        idle[idle_count++] = line;
+        put_idle(line);
 }
 
-/* Send what is due by now as far as there are idle connections, which there are only where nothing waits. */
+/* Send what is due by now as far as there are idle connections, which there are only where nothing waits. Each goes over the
+   one that has been idle longest: requests come from many callers, and not from whoever was answered last. */
 static void send_due(void) {
     int64_t until = now_ns();
     for (; due < count && due_at(due) <= until; due++) {
-        if (idle_count) {
+        if (any_idle()) {
             add(&found.late, now_ns() - due_at(due));
-            send_next(idle[--idle_count]);
+            send_next(take_idle(longest_idle()));
         }
     }
     open_for_waiting();
@@ -163,12 +156,15 @@ static void send_due(void) {
 static void answered(Line *line) {
     Answer *answer = &line->answer;
     int64_t latency = now_ns() - line->due;
-    if (answer->status == 200)
+    if (answer->status == 200) {
         add(&found.ok, latency);
-    else if (answer->status == 503 && answer->retry_after)
+        if (line->due - start >= SECOND_NS)
+            add(&found.ok_later, latency);
+    } else if (answer->status == 503 && answer->retry_after) {
         add(&found.shed, latency);
-    else
+    } else {
         found.other[answer->status]++;
+    }
     out--;
     answer->got = 0;
     if (answer->closes || line->sent < request_size) /* an answer to half a request leaves the other half unread */
@@ -255,8 +251,8 @@ static int read_plan(char **given) {
     patience_ns = (int64_t)(patience * 1e9);
     lines = calloc((size_t)most, sizeof *lines);
     unused = calloc((size_t)most, sizeof *unused);
-    idle = calloc((size_t)most, sizeof *idle);
-    if (!lines || !unused || !idle || !room_to_find((size_t)count))
+    begin_idle();
+    if (!lines || !unused || !room_to_find((size_t)count))
         die("the driver lacks memory for this plan", "");
     for (; unused_count < most; unused_count++)
         unused[unused_count] = lines + unused_count;

@@ -19,7 +19,7 @@ from rig import ROOT
 
 PATIENCE_SECONDS = 10.0
 """For answers that are still out when the last request has been sent."""
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("driver.c", "answer.h", "found.h"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("driver.c", "answer.h", "found.h", "line.h"))
 FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra")
 WORK = ROOT / ".bench"
 _SPARE_SECONDS = 30
@@ -29,7 +29,11 @@ _COMPILE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to send: `request` is the whole request in bytes as latin-1 text."""
+    """What to send: `request` is the whole request in bytes as latin-1 text.
+
+    The driver begins with so many `connections` and opens more, up to `most_connections`, while all are busy. Each request goes
+    over the one that has been idle longest: a service has many callers, and a worker only the requests of its connections.
+    """
 
     host: str
     port: int
@@ -42,9 +46,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of it. Rates a second; latencies (us, from the due time) as [p50, p99, p99.9, max].
+    """What came of it. Rates a second; latencies (us, from the due time) as [p50, p99, p99.9, max], zeros where there are none.
 
-    `late` is how late the driver sent what had a free connection. `ok` is 200, `shed` 503 with Retry-After; `other` are further
+    `late` is how late the driver sent what had a free connection. `ok` is 200 (`ok_later_us` of those due after the first second), `shed` 503 with Retry-After; `other` are further
     answers by status, `broken` requests whose connection ended, `unanswered` those without an answer at the end.
     """
 
@@ -53,6 +57,7 @@ class Found:
     done: int
     ok: int
     ok_us: tuple[float, ...]
+    ok_later_us: tuple[float, ...]
     shed: int
     shed_us: tuple[float, ...]
     other: dict[str, int]
@@ -81,7 +86,7 @@ def drive(plan: Plan, patience: float = PATIENCE_SECONDS) -> Found:
     if told.returncode:
         raise RuntimeError(f"the driver ended with {told.returncode}: {told.stderr.decode(errors='replace').strip()}")
     found: dict[str, Any] = json.loads(told.stdout)
-    found.update({name: tuple(found[name]) for name in ("ok_us", "shed_us", "late_us")})
+    found.update({name: tuple(found[name]) for name in ("ok_us", "ok_later_us", "shed_us", "late_us")})
     return Found(wanted=plan.per_second, **found)
 
 
@@ -105,6 +110,15 @@ def compiled(folder: Path = WORK) -> Path:
             raise RuntimeError(f"the open loop's driver does not compile here: {told.stderr.strip()[:200]}")
         fresh.replace(program)
     return program
+
+
+def compiler_missing(folder: Path = WORK) -> str | None:
+    """What to do where the driver is not in `folder` and cannot be compiled."""
+    try:
+        compiled(folder)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        return f"{error}."
+    return None
 
 
 def request_bytes(url: str, body: bytes, headers: dict[str, str]) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.bench.open_loop import FLAGS, SOURCES, compiled
+from tests.benchmarks.bench.open_loop import FLAGS, SOURCES, compiled, compiler_missing
 from tests.benchmarks.bench.rounds import FAILURES
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="the driver needs a C compiler")
@@ -32,6 +32,13 @@ def test_without_a_compiler_the_open_loop_is_not_measured_and_it_is_said_what_to
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FAILURES, match="apt-get install gcc"):  # what the rounds report as not measured
         compiled(tmp_path)
+
+
+def test_a_missing_compiler_is_told_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiler_missing(tmp_path) is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert compiler_missing(tmp_path) is None  # it is compiled by now
+    assert "apt-get install gcc" in (compiler_missing(tmp_path / "new") or "")
 
 
 def test_a_compiler_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,17 +42,20 @@ def test_no_more_connections_are_opened_than_may_be() -> None:
     assert (found.ok, most[0]) == (40, 3)
 
 
-def test_the_connection_that_was_freed_last_is_taken_first() -> None:
-    used = []
+def used_of(requests: int, ends: int | None = None) -> list[int]:
+    """Which of four connections served these requests, of which no two were on their way at once; `ends` closes after one."""
+    used: list[int] = []
 
-    def serve(taken: socket.socket) -> None:
+    def serve(taken: socket.socket, number: int) -> None:
         with taken:
             while taken.recv(9999):
-                used.append(taken.fileno())
+                used.append(number)
                 taken.sendall(OK)
+                if number == ends:
+                    return
 
     def accept(listener: socket.socket) -> None:
-        threads = [threading.Thread(target=serve, args=(accepted(listener),)) for _ in range(4)]
+        threads = [threading.Thread(target=serve, args=(accepted(listener), number)) for number in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -61,11 +64,20 @@ def test_the_connection_that_was_freed_last_is_taken_first() -> None:
     for _ in range(5):
         used.clear()
         with peer(accept) as port:
-            found = drive(plan(port, per_second=20, seconds=0.3, connections=4, most=4))
-        if found.ok_us[3] < 1e6 / 20:  # else two were on their way at once: the machine was busy
+            found = drive(plan(port, per_second=20, seconds=requests / 20, connections=4, most=4))
+        if found.ok_us[3] < 1e6 / 20:  # else the machine was busy
             break
-    assert found.ok == 6
-    assert len(set(used)) == 1
+    assert (found.ok, found.broken) == (requests, 0)
+    return used
+
+
+def test_the_connection_that_has_been_idle_longest_is_taken_first() -> None:
+    assert used_of(6) == [0, 1, 2, 3, 0, 1]
+
+
+@pytest.mark.parametrize(("ends", "used"), [(0, [0, 1, 2, 3, 1, 2]), (1, [0, 1, 2, 3, 0, 2]), (3, [0, 1, 2, 3, 0, 1])])
+def test_an_idle_connection_that_ends_leaves_the_others_in_their_order(ends: int, used: list[int]) -> None:
+    assert used_of(len(used) + 2, ends)[:6] == used
 
 
 def test_answers_that_do_not_come_are_unanswered_and_so_is_what_waits_for_them() -> None:

@@ -132,6 +132,13 @@ def test_percentiles_are_those_of_all_latencies() -> None:
     assert found.late_us[0] == found.late_us[3] > 0  # only the first one had a connection
 
 
+@pytest.mark.parametrize(("early", "late"), [(OK, SHED), (SHED, OK)])
+def test_good_answers_to_what_was_due_after_the_first_second_are_told_by_themselves(early: bytes, late: bytes) -> None:
+    found = sent_to(lambda n: early if n < 10 else late, per_second=10, seconds=1.2)
+    assert (found.ok, found.shed) == ((10, 2) if early == OK else (2, 10))
+    assert found.ok_later_us == ((0, 0, 0, 0) if early == OK else found.ok_us)
+
+
 def test_there_are_no_percentiles_of_answers_that_there_were_none_of() -> None:
     found = sent_to(lambda _: SHED)
     assert found.ok_us == (0, 0, 0, 0)
