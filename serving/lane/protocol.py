@@ -11,14 +11,13 @@ idle connection, sets no limit in time to a head or a body, and reads chunks lax
 
 from typing import Any, Final
 
-from gunicorn.asgi.protocol import ASGIProtocol
-
 from serving.http import Reply
 from serving.lane.asgi import Lane, head_of, prediction_at
 from serving.lane.deadline import Deadline
 from serving.lane.farewell import UNREAD_SECONDS, Farewell, close_in_time
 from serving.lane.framing import Framing, Known, framing_of
 from serving.lane.gathering import BYTES_PER_SECOND, Gathering
+from serving.lane.patient import PatientProtocol
 from serving.lane.pressure import LEAST_REQUESTS, Pressure
 from serving.lane.strict import Limits, ParsedHead, read_head
 from serving.lane.turn import Turn
@@ -28,16 +27,16 @@ from stagedoor.errors import BodyTooLarge, RequestTooSlow, StagedoorError
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
+class LaneProtocol(PatientProtocol):
     """The states of a connection: idle (`_early` may hold the beginning of a head), a body on its way, an answer due.
 
     `_turn` is the prediction in hand, `_theirs` says that gunicorn has the request in hand; `_body` reads what is on its way.
     """
 
     def __init__(self, worker: Any) -> None:  # noqa: ANN401  a LaneWorker
-        super().__init__(worker)
-        self._loop = worker.loop
         self._lane: Lane | None = worker.asgi if isinstance(worker.asgi, Lane) else None
+        super().__init__(worker, is_patient=self._lane is not None)
+        self._loop = worker.loop
         self._limits: Limits = worker.limits
         plane = self._lane.plane if self._lane is not None else None
         self._read_seconds, self._max_body_bytes = (plane.read_seconds, plane.max_body_bytes) if plane is not None else (0.0, 0)
@@ -89,7 +88,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller."""
-        if self._lane is None or self._callback_parser is None or self._websocket is not None:
+        if not self.is_http1:
             super().data_received(data)  # another application, HTTP/2 or a web socket
         elif self._farewell is not None:
             self._farewell.throw_away(data)
@@ -208,7 +207,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
     def _hand_to_gunicorn(self, request: bytes) -> None:
         self._theirs = True
         self._deadline.set(UNREAD_SECONDS)
-        super().data_received(request)
+        self.begin_with(request)
 
     def _hold(self, data: bytes) -> None:
         """Keep what came too early; reading rests meanwhile."""
@@ -286,7 +285,7 @@ class LaneProtocol(ASGIProtocol):  # type: ignore[misc]  # gunicorn has no types
             self._give_up(RequestTooSlow())
         elif self._theirs and self._flow_control.write_paused:
             self.transport.abort()  # what gunicorn answered is not read
-        elif not self.is_idle or self._callback_parser is None or self._websocket is not None:
+        elif not self.is_idle or not self.is_http1:
             self._deadline.set(1.0)  # an answer is due; the plane has its own limit for it
         elif self._early and not self._flow_control.write_paused:
             self._refuse(RequestTooSlow())
