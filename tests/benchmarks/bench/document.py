@@ -99,7 +99,9 @@ class Overload:
     """More than a server can do, open loop. Rates a second, latencies in us from the intended send time, memory in MB (PSS).
 
     `light_p99_us` was read at a tenth of the capacity just before; `shed` are 503s with Retry-After, `other` everything that
-    is neither that nor 200, `unanswered` what had no answer when the run was over.
+    is neither that nor 200, `unanswered` what had no answer when the run was over. `ok_later_p99_us` is of accepted ones due
+    after the first second. `light_connections` is how many there were before, `connections` the most there might be during it.
+    All three are 0 where they were not read.
     """
 
     run: int
@@ -124,6 +126,9 @@ class Overload:
     during_mb: float
     after_mb: float
     recovery_ms: float
+    ok_later_p99_us: float = 0.0
+    connections: int = 0
+    light_connections: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +251,8 @@ def _key(row: Row) -> tuple[Any, ...]:
 
 def _about(row: Row) -> tuple[str, str]:
     """As what it is told if it is missing: server and workload or part."""
+    if isinstance(row, Overload):
+        return (row.server, names.overload_of(row.workload))
     if isinstance(row, Inside):
         return (names.OURS, names.INSTRUCTIONS if row.what in {names.INSTRUCTIONS, names.RECORDING} else names.GROWTH)
     return (row.server, row.workload)

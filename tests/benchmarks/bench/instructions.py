@@ -9,6 +9,7 @@ the same labels is added once, and a request takes a hundred times as long here.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -26,9 +27,9 @@ from .scenarios import PERIOD, Asked, Calls, read_asked, started
 
 MARK = "getsid"
 """A function of the C library that nothing else calls."""
-PERIODS, REPEATS = 3, 2
+PERIODS, REPEATS = 2, 1
 LEAD: Final = 6
-"""Arms are drawn: after six requests for each, hardly one is left that would make its metrics anew, at half a million."""
+"""Arms are drawn: after so many requests for each, hardly one is left that would make its metrics anew, at half a million."""
 _LIMIT_SECONDS = 400
 _FILE = "counted"
 
@@ -88,7 +89,7 @@ def _run() -> None:
 
 def _count(calls: Calls) -> None:
     """What is to be left out, a mark, and then by turns requests and what is made of them, each with its mark."""
-    for _ in range(max(LEAD * calls.lead, 2 * PERIOD)):  # so many have been written once, and made their metrics
+    for _ in range(math.ceil(LEAD * calls.lead / PERIOD) * PERIOD):  # whole periods are written, and have made their metrics
         calls.request()
     calls.settle()
     os.getsid(0)

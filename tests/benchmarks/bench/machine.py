@@ -10,10 +10,14 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.machinery import ExtensionFileLoader
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from rig import ROOT
+
+from stagedoor import __version__
 
 from .document import Machine, Run
 
@@ -25,7 +29,7 @@ _PACKAGES = ("gunicorn", "uvloop", "onnxruntime", "numpy", "orjson", "mlflow", "
 def this_machine() -> Machine:
     """Processor, memory, kernel, and versions of what serves and drives."""
     memory = re.search(r"MemTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-    versions = {package: version(package) for package in _PACKAGES}
+    versions = {"stagedoor": product_version(), **{package: version(package) for package in _PACKAGES}}
     told = subprocess.run(["wrk", "-v"], capture_output=True, text=True, timeout=10, check=False).stdout
     found = re.match(r"wrk (\S+)", told)
     return Machine(
@@ -36,6 +40,13 @@ def this_machine() -> Machine:
         python=" ".join(sys.version.split()),  # with date and compiler: how it was built makes half of its speed
         versions={**versions, "wrk": found[1] if found else "?"},
     )
+
+
+def product_version(hot: str = "serving.plane") -> str:
+    """The product's version, and whether this module of its hot path is compiled where this process, and what it starts, is."""
+    found = find_spec(hot)
+    compiled = found is not None and isinstance(found.loader, ExtensionFileLoader)
+    return f"{__version__}, {'compiled' if compiled else 'interpreted'}"
 
 
 def _processor() -> str:

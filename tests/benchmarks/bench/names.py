@@ -52,6 +52,13 @@ COUNTED: Final = (ONE, MANY, IN_TURN_10, IN_TURN, ARMS_20, ARMS)
 """Those whose instructions are counted."""
 
 OVERLOAD: Final = "overload"
+
+
+def overload_of(workload: str) -> str:
+    """As what the overload with this model is told if it is missing."""
+    return f"{OVERLOAD}, {workload}"
+
+
 GROWTH: Final = "growth"
 PARTS: Final = (*WORKLOADS, OVERLOAD, WORKERS, GROWTH, RESTART, DEMO)
 """What can be measured by itself with `--only`."""

@@ -19,13 +19,13 @@ from asking import CHAMPION, Asker, settings_of
 from peers.contract import Running, Workload
 from rig import ROOT, System, free_port, process, system, tree_of, wait_for
 
-from stagedoor import __version__
 from stagedoor import names as product
 from stagedoor.local import specs
 from stagedoor.paths import StatePaths
 
 from . import names
 from .closed_loop import Several
+from .machine import product_version
 
 MODEL, UNBATCHED_MODEL = "bench", "bench-unbatched"
 WAIT_SECONDS = 180.0
@@ -45,7 +45,7 @@ class Own:
 
     def version(self) -> str:
         """See the contract."""
-        return __version__
+        return product_version()
 
     def install(self) -> None:
         """See the contract."""

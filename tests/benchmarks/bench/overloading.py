@@ -11,6 +11,7 @@ from pathlib import Path
 from peers.contract import Peer, Workload
 from rig import tree_of
 
+from . import names
 from .closed_loop import closed_loop
 from .document import Missing, Overload
 from .machine import pss_mb
@@ -25,14 +26,18 @@ CONNECTIONS = 1500
 """More than the gateway lets wait: else the driver would wait in its place, and nothing be shed."""
 SENT_AT_LEAST = 0.9
 """A driver that sends less than this part of what is wanted has overloaded itself and not the server."""
-_LOOK_SECONDS = 0.5
+LIGHT_CONNECTIONS = 64
+_CAPACITY_SECONDS = 2
+_LOOK_SECONDS = 1.0
+"""To add up a process's pages takes its time, and the machine's."""
 
 
 def overload(peer: Peer, workload: Workload, logs: Path, effort: Effort) -> Overload | Missing:
     """Measure one server; Missing where the driver could not send that much."""
     with peer.start(workload, logs) as server:
-        capacity = closed_loop(server, connections=CAPACITY_LEVEL, seconds=effort.seconds).rate
-        light = drive(plan_for(server, capacity * LIGHT, effort.open_seconds))
+        closed_loop(server, connections=CAPACITY_LEVEL, seconds=effort.warm_seconds)
+        capacity = closed_loop(server, connections=CAPACITY_LEVEL, seconds=max(effort.seconds, _CAPACITY_SECONDS)).rate
+        light = drive(plan_for(server, capacity * LIGHT, effort.light_seconds, LIGHT_CONNECTIONS))
         pids = tree_of(server.pid)
         before = pss_mb(pids)
         with _watched(pids) as during:
@@ -44,7 +49,7 @@ def overload(peer: Peer, workload: Workload, logs: Path, effort: Effort) -> Over
         after = pss_mb(tree_of(server.pid))
     if found.sent < SENT_AT_LEAST * found.wanted:
         why = f"the driver shares the machine: it wanted to send {found.wanted:,.0f}/s and sent {found.sent:,.0f}/s"
-        return Missing(0, peer.name, f"overload, {workload.name}", why)
+        return Missing(0, peer.name, names.overload_of(workload.name), why)
     return Overload(
         run=0,
         server=peer.name,
@@ -68,6 +73,9 @@ def overload(peer: Peer, workload: Workload, logs: Path, effort: Effort) -> Over
         during_mb=max(during, default=before),
         after_mb=after,
         recovery_ms=recovery * 1e3,
+        ok_later_p99_us=found.ok_later_us[1],
+        connections=CONNECTIONS,
+        light_connections=LIGHT_CONNECTIONS,
     )
 
 

@@ -8,6 +8,7 @@ from . import names, sections
 from .document import Document, Run
 from .figures import connections
 from .markdown import table
+from .scaling import beyond_fifty
 
 MUCH_STOLEN: Final = 0.02
 """Share of the cores' time whose loss shows in the tails of what is measured."""
@@ -55,7 +56,8 @@ largest round. It may differ a little from the quotient of the two medians that 
 - **CPU per request**: user and system time of the server's process tree, from `/proc`, by requests done. For this
   gateway that is gunicorn's master and the workers; the resolver and MLflow are not on a request's way.
 - **Open loop**: requests are due at a fixed rate whatever the answers do, and latency counts from the moment a
-  request was due. The driver is one process with epoll and a timerfd; how late it was itself is in the table.
+  request was due. The driver is a small C program over epoll, and each request goes over the connection that has
+  been idle longest; how late it was itself is in the table.
 - **Memory**: proportional set size of the process tree after the load; with the demo's models, which are promoted while the
   gateway runs, at once and when it has settled. **Start**: from the start of the first process
   to the first right answer. `restart` is this gateway, with its resolver, on a state folder that has been in use.
@@ -68,7 +70,7 @@ largest round. It may differ a little from the quotient of the two medians that 
   of 16 calls, once all models (arms) have been called. Asked in turn, sessions displace each other in the processor's
   caches, which shows in the time, also of the model by itself (a run of its session and hardly anything around it), and
   not in the instructions. Metrics and lines are made as by a worker that answers 5,000 requests a second: what has the
-  same labels is added up for 25 milliseconds, then written once, so with more models or arms there is less of that to save."""
+  same labels is added up for 0.1 seconds, then written once, so with more models or arms there is less of that to save."""
 
 
 def page(document: Document) -> str:
@@ -83,7 +85,7 @@ def page(document: Document) -> str:
         _section("Overload", "Three times what the server can do at 16 connections, open loop.", sections.overload(document)),
         _section("Other numbers of workers", _WORKERS, sections.workers(document), *_levels(document, names.WORKERS)),
         _memory(document),
-        _section("Growth", _GROWN, sections.growth(document), sections.instructions(document)),
+        _section("Growth", _GROWN, sections.growth(document), beyond_fifty(document), sections.instructions(document)),
         _section("Not measured", "", sections.missing(document) if document.missing else "All was measured."),
         f"## How it was measured\n\n{_HOW}",
         _conditions(document),

@@ -36,6 +36,21 @@ def _of_the_model(document: Document, scenario: str) -> str:
     return "" if base is None or found is None else f"; the model by itself {found:.1f} to {base:.1f} us"
 
 
+def beyond_fifty(document: Document) -> str:
+    """Whether cost goes on growing from 50 models asked in turn to 200, or took a step from one to several: for information.
+
+    Empty where one of the three was not measured.
+    """
+    one, fifty, most = (inside_of(document, what, names.REQUEST) for what in (names.ONE, names.IN_TURN, names.IN_TURN_200))
+    if not (one and fifty and most):
+        return ""
+    return (
+        f"Asked in turn, 50 models cost {fifty / one:.2f} times what 1 does ({fifty:.1f} to {one:.1f} us), and 200 models"
+        f" {most / fifty:.2f} times what 50 do ({most:.1f} to {fifty:.1f} us): what is a step from one to several shows in"
+        " the first only, what goes on growing in both."
+    )
+
+
 def instructions(document: Document) -> Iterator[Verdict]:
     """Numbers of instructions, in which they do not."""
     target = f"instructions of a request as with 1 model (up to {EXACT:g} times)"

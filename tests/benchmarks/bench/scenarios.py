@@ -31,8 +31,8 @@ MANY, HUNDRED = 5000, 100
 _LOADING_SECONDS = 120.0
 RATE: Final = 5_000.0
 """Requests/s of the worker that is imitated: two of them answer 10,000 to 12,000 of the small model's on two cores."""
-PERIOD: Final = 128
-"""Requests of such a worker from one writing to the shared counters to the next: so many slices are more than 25 ms."""
+PERIOD: Final = 512
+"""Requests of such a worker from one writing to the shared counters to the next: so many slices are more than 0.1 s."""
 Call = Callable[[], object]
 
 
@@ -68,7 +68,8 @@ class Calls:
 class Recording:
     """Makes metrics and lines of what a worker has answered, as its event loop and its thread do under a load of `RATE`.
 
-    So evidence is written slice by slice, and all else once in `PERIOD` requests, which is for the recorder itself to say.
+    So evidence is written slice by slice, lines as often as its thread wakes up, and all else once in `PERIOD` requests: when,
+    is for the recorder itself to say.
     """
 
     def __init__(self, recorder: Recorder) -> None:

@@ -147,18 +147,28 @@ def _ms(*values: float) -> str:
     return ", ".join(f"{value * MILLI:,.1f}" for value in values) + " ms"
 
 
+def _later(row: Overload) -> str:
+    return _ms(row.ok_later_p99_us) if row.ok_later_p99_us else "not measured"
+
+
+def _connections(row: Overload) -> str:
+    return f"{row.light_connections:,}, {row.connections:,}" if row.connections else "not told"
+
+
 _OVERLOAD: Final[tuple[tuple[str, Callable[[Overload], str]], ...]] = (
     ("capacity at 16 connections", lambda row: f"{row.capacity:,.0f}/s"),
     ("wanted; sent", lambda row: f"{row.wanted:,.0f}/s; {row.sent:,.0f}/s for {row.seconds:.0f} s"),
     ("at a tenth of the capacity: p50, p99", lambda row: _ms(row.light_p50_us, row.light_p99_us)),
-    ("accepted", lambda row: f"{row.ok:,.0f}/s"),
+    ("accepted", lambda row: f"{row.ok:,.0f}/s, {row.ok / row.capacity:.0%} of the capacity"),
     ("accepted: p50, p99", lambda row: _ms(row.ok_p50_us, row.ok_p99_us)),
+    ("accepted of what was due after the first second: p99", _later),
     ("503 with Retry-After", lambda row: f"{row.shed:,.0f}/s"),
     ("503: p50, p99", lambda row: _ms(row.shed_p50_us, row.shed_p99_us)),
     ("other answers and failures", lambda row: f"{row.other:,}"),
     ("unanswered", lambda row: f"{row.unanswered:,}"),
     ("the driver sent late by (p99)", lambda row: _ms(row.late_us)),
     ("memory before, during, after", lambda row: f"{row.before_mb:,.0f}, {row.during_mb:,.0f}, {row.after_mb:,.0f} MB"),
+    ("connections before, at most during", _connections),
     ("good answer afterwards", lambda row: f"after {row.recovery_ms:,.0f} ms"),
 )
 

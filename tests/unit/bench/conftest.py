@@ -5,10 +5,34 @@ from collections.abc import Callable
 import pytest
 
 from tests.benchmarks.bench import names
-from tests.benchmarks.bench.document import Closed, Document, Machine, Run, Server, add
+from tests.benchmarks.bench.document import Closed, Document, Machine, Overload, Run, Server, add
 
 Build = Callable[..., Document]
 RUN = Run("2026-11-22 06:00 UTC", quick=False, rounds=3, seconds=3, load=0.1, changed=False, harness="abc1234")
+CALM = Overload(
+    run=0,
+    server=names.OURS,
+    workload=names.MLP,
+    capacity=1000,
+    wanted=3000,
+    sent=3000,
+    seconds=10,
+    light_p50_us=900,
+    light_p99_us=1000,
+    ok=1000,
+    ok_p50_us=1500,
+    ok_p99_us=3000,
+    shed=2000,
+    shed_p50_us=100,
+    shed_p99_us=200,
+    other=0,
+    unanswered=0,
+    late_us=50,
+    before_mb=100,
+    during_mb=110,
+    after_mb=105,
+    recovery_ms=2,
+)
 
 
 def empty() -> Document:

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.benchmarks.bench import names
 from tests.benchmarks.bench.document import Inside, Memory, Missing, Start, add, from_json, merge, to_json
+from tests.benchmarks.bench.page import page
 
-from .conftest import RUN, closed, empty
+from .conftest import CALM, RUN, closed, empty
 
 NUMBERS = st.floats(0.001, 1e7).map(lambda value: float(f"{value:.5g}"))
 NAMES = st.sampled_from(["stagedoor", "triton", "echo"])
@@ -54,6 +56,21 @@ def test_a_server_that_is_measured_at_last_is_no_longer_missing() -> None:
     old = add(empty(), Missing(0, "triton", "linear", "not installed"), Missing(0, "ray", "linear", "not installed"))
     merged = merge(old, add(empty(), closed("triton")))
     assert [row.server for row in merged.missing] == ["ray"]
+
+
+def test_an_overload_that_is_measured_at_last_is_no_longer_missing_and_says_nothing_of_the_closed_loop() -> None:
+    about = ("overload, mlp", "overload, linear", "mlp")
+    old = add(empty(), *(Missing(0, names.OURS, what, "why") for what in about))
+    assert [row.workload for row in merge(old, add(empty(), CALM)).missing] == ["overload, linear", "mlp"]
+
+
+def test_readings_of_an_overload_from_before_it_told_of_connections_are_read_and_shown() -> None:
+    told = json.loads(to_json(add(empty(), CALM)))
+    for name in ("ok_later_p99_us", "connections", "light_connections"):
+        del told["overload"][0][name]
+    shown = page(from_json(json.dumps(told)))
+    assert "| connections before, at most during | not told |" in shown
+    assert "first second: p99 | not measured |" in shown
 
 
 @pytest.mark.parametrize(

@@ -22,14 +22,17 @@ def about(document: Document, start: str) -> list[Verdict]:
 
 def test_instructions_are_shared_out_among_the_requests_of_a_period_and_what_leads_there_is_left_out() -> None:
     found = []
-    for repeat in range(REPEATS):
-        for each in (250 + repeat, 260 + repeat):
-            found += [12_345, *([PERIOD * each, PERIOD * (each - 200)] * PERIODS)]
+    for first in range(0, REPEATS * PERIODS, PERIODS):
+        for each in (250, 260):
+            pairs = ((PERIOD * (each + more), PERIOD * (each - 200 + more)) for more in range(first, first + PERIODS))
+            found += [12_345, *(count for pair in pairs for count in pair)]
+    middle = (REPEATS * PERIODS - 1) / 2
+    assert middle > 0
     assert list(counted(("one", "many"), found)) == [
-        Inside(0, "one", names.INSTRUCTIONS, 250, 250.5),
-        Inside(0, "one", names.RECORDING, 50, 50.5),
-        Inside(0, "many", names.INSTRUCTIONS, 260, 260.5),
-        Inside(0, "many", names.RECORDING, 60, 60.5),
+        Inside(0, "one", names.INSTRUCTIONS, 250, 250 + middle),
+        Inside(0, "one", names.RECORDING, 50, 50 + middle),
+        Inside(0, "many", names.INSTRUCTIONS, 260, 260 + middle),
+        Inside(0, "many", names.RECORDING, 60, 60 + middle),
     ]
 
 
@@ -74,6 +77,14 @@ def test_growth_in_time_is_told_beside_that_of_the_model_by_itself(model: list[f
     rows += [Inside(0, one, names.MODEL, us, us) for one, us in zip((names.ONE, names.IN_TURN_200), model, strict=False)]
     (found,) = (one for one in verdicts(add(empty(), *rows)) if one.about == names.IN_TURN_200)
     assert (found.figure, found.met) == (f"1.20 times (60.0 to 50.0 us{told})", False)
+
+
+def test_the_page_tells_a_step_from_one_to_several_from_what_goes_on_growing() -> None:
+    costs = {names.ONE: 40.0, names.IN_TURN: 50.0, names.IN_TURN_200: 55.0}
+    rows = [Inside(0, scenario, what, us, us) for scenario, us in costs.items() for what in (names.REQUEST, names.ROUTING)]
+    shown = page(add(empty(), *rows))
+    assert "50 models cost 1.25 times what 1 does (50.0 to 40.0 us), and 200 models 1.10 times what 50 do (55.0 to" in shown
+    assert "models cost" not in page(add(empty(), *rows[:4]))
 
 
 def test_the_page_shows_the_series_and_the_instructions_beside_those_of_one_model() -> None:

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from stagedoor import __version__
 from tests.benchmarks.bench import names
 from tests.benchmarks.bench.document import Missing, add, from_json
 from tests.benchmarks.bench.figures import Spread
+from tests.benchmarks.bench.machine import product_version
 from tests.benchmarks.bench.markdown import table
 from tests.benchmarks.bench.options import FULL, QUICK, choose
 from tests.benchmarks.bench.page import page
 from tests.benchmarks.bench.sections import losses
 
-from .conftest import RUN, Build, closed, empty
+from .conftest import CALM, RUN, Build, closed, empty
 
 ROOT = Path(__file__).parents[3]
 SERVERS = {"triton": frozenset({"linear", "mlp"}), "kserve": frozenset({"linear"})}
@@ -85,6 +87,20 @@ def test_failed_requests_are_added_up_over_the_repeats() -> None:
 def test_every_workload_gets_its_section_and_an_empty_one_none() -> None:
     assert "## Forest" in page(add(empty(), closed("mlflow", names.FOREST)))
     assert "## Forest" not in page(empty())
+
+
+def test_the_overload_is_told_with_its_share_of_the_capacity_its_connections_and_its_first_second_apart() -> None:
+    shown = page(add(empty(), replace(CALM, ok=850, ok_later_p99_us=2900, light_connections=64, connections=1500)))
+    assert "| accepted | 850/s, 85% of the capacity |" in shown
+    assert "| accepted: p50, p99 | 1.5, 3.0 ms |" in shown
+    assert "first second: p99 | 2.9 ms |" in shown
+    assert "| connections before, at most during | 64, 1,500 |" in shown
+
+
+@pytest.mark.parametrize(("module", "kind"), [("numpy.random.mtrand", "compiled"), ("json.decoder", "interpreted")])
+def test_what_was_measured_of_ours_says_whether_it_was_compiled(module: str, kind: str) -> None:
+    assert product_version(module) == f"{__version__}, {kind}"
+    assert product_version().startswith(f"{__version__}, ")
 
 
 @pytest.mark.parametrize(

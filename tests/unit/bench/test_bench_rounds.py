@@ -17,7 +17,9 @@ from tests.benchmarks.bench.document import Closed, Memory, Missing, Open, Start
 from tests.benchmarks.bench.options import Effort
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-EFFORT = Effort(rounds=1, seconds=1, warm_seconds=1, open_seconds=0.2, overload_seconds=1, restarts=1, inside_repeats=1)
+EFFORT = Effort(
+    rounds=1, seconds=1, warm_seconds=1, open_seconds=0.2, overload_seconds=1, light_seconds=1, restarts=1, inside_repeats=1
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed here")]
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from tests.benchmarks.bench import names
-from tests.benchmarks.bench.document import Document, Inside, Memory, Open, Overload, Row, Start, add
+from tests.benchmarks.bench.document import Document, Inside, Memory, Open, Row, Start, add
 from tests.benchmarks.bench.targets import verdicts
 from tests.benchmarks.bench.verdict import Verdict
 
-from .conftest import closed, empty
+from .conftest import CALM, closed, empty
 
 OURS = names.OURS
 
@@ -20,32 +20,6 @@ def about(document: Document, words: str) -> list[Verdict]:
 
 def opened(p50: float, p999: float, workload: str = names.LINEAR) -> Open:
     return Open(0, OURS, workload, 0, 0.5, 1000, 500, 500, p50, p999 / 2, p999, p999, 20, 1000, 0)
-
-
-CALM = Overload(
-    run=0,
-    server=OURS,
-    workload=names.MLP,
-    capacity=1000,
-    wanted=3000,
-    sent=3000,
-    seconds=10,
-    light_p50_us=900,
-    light_p99_us=1000,
-    ok=1000,
-    ok_p50_us=1500,
-    ok_p99_us=3000,
-    shed=2000,
-    shed_p50_us=100,
-    shed_p99_us=200,
-    other=0,
-    unanswered=0,
-    late_us=50,
-    before_mb=100,
-    during_mb=110,
-    after_mb=105,
-    recovery_ms=2,
-)
 
 
 @pytest.mark.parametrize(
