@@ -16,7 +16,7 @@ def predict_checked(predictor: Predictor, check: Check, inputs: Inputs) -> Outpu
     except StagedoorError:
         raise
     except (Exception, SystemExit) as error:  # a model may raise anything; whatever it is, it is the model's doing
-        raise ModelFailed from error
+        raise ModelFailed().because_of(error) from error
     checked(check, outputs, inputs.rows)
     return outputs
 
@@ -28,4 +28,4 @@ def checked(check: Check, outputs: Outputs, rows: int) -> None:
     except StagedoorError:
         raise
     except Exception as error:  # there is nothing that a model may not answer
-        raise InvalidOutput("it is no answer that can be checked") from error
+        raise InvalidOutput("it is no answer that can be checked").because_of(error) from error

@@ -129,7 +129,7 @@ class Plane:
         except StagedoorError:
             raise
         except Exception as error:  # whatever a model answers, what cannot be written is no answer
-            raise InvalidOutput("it cannot be written in this protocol") from error
+            raise InvalidOutput("it cannot be written in this protocol").because_of(error) from error
         if attempt.settle("ok") == "ok":
             self._books.succeeded(exchange, attempt)
             self._offer_copy(attempt, target.codec, outputs)

@@ -30,7 +30,7 @@ def dump(value: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(value, default=_plain, option=_OPTIONS)
     except TypeError as error:
-        raise InvalidOutput("it holds values that JSON cannot say") from error
+        raise InvalidOutput("it holds values that JSON cannot say").because_of(error) from error
 
 
 def jsonable(array: Array) -> Any:  # noqa: ANN401  a JSON value
