@@ -286,11 +286,12 @@ int main(int argc, char **argv) {
         wait_until(due_at(due));
         send_due();
     }
-    int64_t end = now_ns(), last = end + patience_ns;
+    int64_t end = now_ns(), last = end + patience_ns, in_time = begun;
     while ((out || begun < due) && now_ns() < last)
         wait_until(last);
     cpu = now_by(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     double took = (double)(end - start), planned = (double)count * gap; /* the last request's time is part of it */
-    print_found(begun, out + count - begun, (took > planned ? took : planned) / 1e9, (double)cpu / (double)count);
+    double seconds = (took > planned ? took : planned) / 1e9;
+    print_found((double)in_time / seconds, begun, out + count - begun, (double)cpu / (double)count);
     return 0;
 }

@@ -61,8 +61,8 @@ static void print_times(const char *name, Times times) {
 }
 
 /* As JSON, with the fields of bench.open_loop.Found but for `wanted`. */
-static void print_found(int64_t sent, int64_t unanswered, double seconds, double cpu_ns) {
-    printf("{\"sent\": %.6f, \"done\": %ld, ", (double)sent / seconds, (long)sent);
+static void print_found(double sent_per_second, int64_t done, int64_t unanswered, double cpu_ns) {
+    printf("{\"sent\": %.6f, \"done\": %ld, ", sent_per_second, (long)done);
     printf("\"ok\": %zu, \"shed\": %zu, ", found.ok.count, found.shed.count);
     print_times("ok_us", found.ok);
     print_times("ok_later_us", found.ok_later);

@@ -48,9 +48,10 @@ class Plan:
 class Found:
     """What came of it. Rates a second; latencies (us, from the due time) as [p50, p99, p99.9, max], zeros where there are none.
 
-    `late` is how late the driver sent what had a free connection. `ok` is 200 and `ok_later` those of them that were due after
-    the first second; `shed` is 503 with Retry-After, `other` are further answers by status, `broken` requests whose connection
-    ended, `unanswered` those without an answer at the end.
+    `sent` is the rate of what was sent by the time the last was due, `done` how many were in the end: those for which no
+    connection is free wait. `late` is how late the driver sent what had a free connection. `ok` is 200 and `ok_later` those of
+    them that were due after the first second; `shed` is 503 with Retry-After, `other` are further answers by status, `broken`
+    requests whose connection ended, `unanswered` those without an answer at the end, sent or not.
     """
 
     wanted: float

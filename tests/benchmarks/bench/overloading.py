@@ -15,7 +15,7 @@ from . import names
 from .closed_loop import closed_loop
 from .document import Missing, Overload
 from .machine import pss_mb
-from .open_loop import drive
+from .open_loop import Found, drive
 from .options import Effort
 from .ours import until_right
 from .rounds import CAPACITY_LEVEL, plan_for
@@ -25,7 +25,7 @@ LIGHT = 0.1
 CONNECTIONS = 1500
 """More than the gateway lets wait: else the driver would wait in its place, and nothing be shed."""
 SENT_AT_LEAST = 0.9
-"""A driver that sends less than this part of what is wanted has overloaded itself and not the server."""
+"""Where less than this part of what is wanted is sent in time, requests wait in the driver, and it measures itself."""
 LIGHT_CONNECTIONS = 64
 _CAPACITY_SECONDS = 2
 _LOOK_SECONDS = 1.0
@@ -48,8 +48,7 @@ def overload(peer: Peer, workload: Workload, logs: Path, effort: Effort) -> Over
         time.sleep(1)
         after = pss_mb(tree_of(server.pid))
     if found.sent < SENT_AT_LEAST * found.wanted:
-        why = f"the driver shares the machine: it wanted to send {found.wanted:,.0f}/s and sent {found.sent:,.0f}/s"
-        return Missing(0, peer.name, names.overload_of(workload.name), why)
+        return Missing(0, peer.name, names.overload_of(workload.name), _too_much(found))
     return Overload(
         run=0,
         server=peer.name,
@@ -76,6 +75,16 @@ def overload(peer: Peer, workload: Workload, logs: Path, effort: Effort) -> Over
         ok_later_p99_us=found.ok_later_us[1],
         connections=CONNECTIONS,
         light_connections=LIGHT_CONNECTIONS,
+    )
+
+
+def _too_much(found: Found) -> str:
+    lost = sum(found.other.values()) + found.broken
+    return (
+        f"the driver shares the machine, and takes {found.cpu_us:.0f} us of CPU a request: {found.wanted:,.0f}/s were due and"
+        f" {found.sent:,.0f}/s sent in time over {CONNECTIONS:,} connections. In the end {found.ok:,} were accepted"
+        f" (p99 {found.ok_us[1] / 1e3:,.0f} ms), {found.shed:,} got 503 with Retry-After, {lost:,} another answer or a failure, and"
+        f" {found.unanswered:,} were not answered or never sent"
     )
 
 

@@ -111,6 +111,7 @@ def test_latency_counts_from_the_due_time_and_not_from_the_sending() -> None:
     assert found.ok == 10
     assert found.ok_us[3] >= (10 * 0.1 - 0.2) * 1e6
     assert found.ok_us[0] >= 0.3e6
+    assert (found.done, found.sent <= 20) == (10, True)  # three or so by the time the last one was due, of 50/s
 
 
 def test_percentiles_are_those_of_all_latencies() -> None:
