@@ -83,8 +83,8 @@ def _too_much(found: Found) -> str:
     return (
         f"the driver shares the machine, and takes {found.cpu_us:.0f} us of CPU a request: {found.wanted:,.0f}/s were due and"
         f" {found.sent:,.0f}/s sent in time over {CONNECTIONS:,} connections. In the end {found.ok:,} were accepted"
-        f" (p99 {found.ok_us[1] / 1e3:,.0f} ms), {found.shed:,} got 503 with Retry-After, {lost:,} another answer or a failure, and"
-        f" {found.unanswered:,} were not answered or never sent"
+        f" (p99 {found.ok_us[1] / 1e3:,.0f} ms), {found.shed:,} got 503 with Retry-After, {lost:,} another answer or a failure,"
+        f" and {found.unanswered:,} were not answered or never sent"
     )
 
 
