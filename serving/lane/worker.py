@@ -16,8 +16,9 @@ from serving.lane.pressure import Pressure
 from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
 
-WELCOMED_AT_ONCE: Final = 16
-"""Connections taken up in one go, in which the others wait."""
+WELCOMED_AT_ONCE: Final = 64
+"""Connections taken up in one go, in which the others wait: some milliseconds. The callers of an overload come by the hundred, and
+whoever is not taken up cannot be refused either."""
 
 CENSUS: Final = Census()
 """That of this gunicorn: its master imports this module before it forks."""
