@@ -5,6 +5,7 @@ They are the same modules, with their types taken at their word. A checkout stay
 """
 
 import os
+import sys
 
 from setuptools import setup
 
@@ -45,8 +46,8 @@ OPTIONS = (
 
 
 def compiled() -> list[object]:
-    """The extension modules, if they are asked for."""
-    if os.environ.get("STAGEDOOR_COMPILE") != "1":
+    """The extension modules, if they are asked for; an editable install would leave them in the checkout."""
+    if os.environ.get("STAGEDOOR_COMPILE") != "1" or "editable_wheel" in sys.argv:
         return []
     from mypyc.build import mypycify  # noqa: PLC0415  it takes a while, and most builds are without
 

@@ -1,6 +1,5 @@
 """The processes that answer run the modules that are installed: compiled ones from a compiled wheel, none in a checkout."""
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -30,9 +29,3 @@ def test_a_gateways_workers_run_what_is_installed(gateway: Gateway) -> None:
         mapped = _mapped(pid)  # not each of them: compiled modules import one another from the code they share
         assert mapped <= compiled
         assert bool(mapped) == bool(compiled)
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.so")), ids=lambda path: path.name.partition(".")[0])
-def test_a_compiled_module_is_what_is_imported(path: Path) -> None:
-    name = ".".join(("serving", *path.relative_to(PACKAGE).parts)).partition(".cpython")[0]
-    assert importlib.import_module(name).__file__ == str(path)
