@@ -17,8 +17,8 @@ from serving.lane.protocol import LaneProtocol
 from serving.lane.strict import Limits
 
 WELCOMED_AT_ONCE: Final = 64
-"""Connections taken up in one go, in which the others wait: some milliseconds. The callers of an overload come by the hundred, and
-whoever is not taken up cannot be refused either."""
+"""Connections taken up in one go, in which the others wait: some milliseconds. The callers of an overload come by the hundred,
+and who has not been taken up cannot be refused either."""
 
 CENSUS: Final = Census()
 """That of this gunicorn: its master imports this module before it forks."""
