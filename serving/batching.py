@@ -27,6 +27,9 @@ HANGS_AFTER_SECONDS: Final = 5.0
 SURE_BATCHES: Final = 2
 """So many full batches may wait until the queue is found to stand: a burst is no overload, however busy the machine is."""
 
+MOST_OF: Final = 0.75
+"""Of those who were waited for so many have to come for the next wait to be as long."""
+
 TURN_SECONDS: Final = 0.05
 """After so long a drain gives its thread to whatever else waits for one, and queues for another."""
 
@@ -202,13 +205,18 @@ class Batcher:
             self._rows_in_hand = 0
 
     def _gather(self, turn: _Turn, answered: int) -> None:
-        """Where somebody waits, give those just answered the time to come again. Nobody waits so for a version that is idle."""
+        """Give those just answered the time to come again. Who was alone, and is, begins at once.
+
+        Half a full batch is enough: while it runs the other half can be read.
+        """
         with self._guard:
             waiting = self._waiting_rows
-            if self._turn is not turn or self._joint.one_by_one or not 0 < waiting < self._max_rows:
+            goal = min(waiting + answered, max(self._max_rows // 2, 2))
+            if self._turn is not turn or self._joint.one_by_one or goal < 2 or waiting >= goal:  # noqa: PLR2004  a batch
                 return
-            self._regulars.expect(min(waiting + answered, self._max_rows))
-        self._regulars.wait(self._allowance.usual, self._guard)
+            self._regulars.expect(goal)
+        came = self._regulars.wait(self._allowance.usual, self._guard)
+        self._regulars.learn(came=came or self._waiting_rows >= MOST_OF * goal)
 
     def _is_handed_on(self, turn: _Turn) -> bool:
         """Whether the rest will be served by the next free thread; if none can be had, it is for this one."""

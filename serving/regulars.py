@@ -44,17 +44,17 @@ class Regulars:
             self._bell.release()
 
     def wait(self, batch_seconds: float, guard: Lock) -> bool:
-        """Wait for those expected; whether they have come. `batch_seconds` is what a batch usually takes."""
+        """Wait for those expected; whether all have come. `batch_seconds` is what a batch usually takes."""
         came = self._bell.acquire(timeout=min(self.share * batch_seconds, MOST_SECONDS))
         if not came:
             with guard:
                 came, self._awaited = not self._awaited, 0
                 if came:  # just now
                     self._bell.acquire()
-        self._learn(came=came)
         return came
 
-    def _learn(self, *, came: bool) -> None:
+    def learn(self, *, came: bool) -> None:
+        """Whether the wait that has ended was worth it."""
         if came:
             self._scant, self._scant_next = 0, 1
         elif self._scant:

@@ -1,6 +1,7 @@
 """The queue before a model: nobody waits for company, and what waited meanwhile goes together."""
 
 import numpy as np
+import pytest
 
 from serving.batching import Ticket
 from serving.values import UNNAMED, Inputs
@@ -119,3 +120,55 @@ def test_a_poison_row_fails_alone() -> None:
     bench = Bench(Twice())
     bench.submit(1.0, POISON, 3.0)
     assert bench.run() == [[[2.0]], "ModelFailed", [[6.0]]]
+
+
+class Patient:
+    """In the place of those who may come again: notes how many are waited for, and has nobody come."""
+
+    def __init__(self) -> None:
+        self.expected: list[int] = []
+        self.learnt: list[bool] = []
+
+    def expect(self, rows: int) -> None:
+        self.expected.append(rows)
+
+    def arrived(self, rows: int) -> None:
+        """Nobody is told."""
+
+    def wait(self, batch_seconds: float, guard: object) -> bool:
+        return False
+
+    def learn(self, *, came: bool) -> None:
+        self.learnt.append(came)
+
+
+@pytest.mark.parametrize(
+    ("first", "during", "expected"),
+    [
+        pytest.param(1, 0, [], id="who is alone and answered is not waited for"),
+        pytest.param(1, 1, [2], id="with one waiting, the one answered is; and after that nobody, as one was answered alone"),
+        pytest.param(3, 0, [3], id="of several, none of whom waits, all are"),
+        pytest.param(3, 1, [4], id="those who wait and those answered are to go together"),
+        pytest.param(8, 3, [4, 3], id="half a full batch is enough"),
+        pytest.param(
+            8, 5, [4], id="where so many wait already the next batch begins, and only after that the five are waited for"
+        ),
+    ],
+)
+def test_so_many_are_waited_for_between_two_batches(first: int, during: int, expected: list[int]) -> None:
+    bench: Bench
+    predictor = Twice(during=lambda number: bench.submit(*range(during)) if number == 1 else None)
+    bench = Bench(predictor)
+    bench.batcher._regulars = patient = Patient()  # type: ignore[assignment]  # noqa: SLF001  no other way to see it
+    bench.submit(*range(first))
+    assert len(bench.run()) == first + during
+    assert patient.expected == expected
+
+
+def test_a_wait_was_worth_it_if_most_have_come() -> None:
+    bench: Bench
+    bench = Bench(Twice(during=lambda number: bench.submit(4.0, 5.0, 6.0) if number == 1 else None))
+    bench.batcher._regulars = patient = Patient()  # type: ignore[assignment]  # noqa: SLF001  the same
+    bench.submit(1.0)
+    bench.run()
+    assert (patient.expected, patient.learnt) == ([4, 3], [True, False])

@@ -23,7 +23,9 @@ def shares(regulars: Regulars, guard: threading.Lock) -> list[float]:
     def one() -> float:
         share = regulars.share
         regulars.expect(2)
-        assert not regulars.wait(0.0, guard)
+        came = regulars.wait(0.0, guard)
+        assert not came
+        regulars.learn(came=came)
         return share
 
     return [one() for _ in range(40)]
@@ -77,7 +79,7 @@ def test_who_comes_after_all_is_waited_for_again() -> None:
     shares(regulars, guard)
     regulars.expect(2)
     regulars.arrived(2)
-    assert regulars.wait(0.0, guard)
+    regulars.learn(came=regulars.wait(0.0, guard))
     assert shares(regulars, guard)[:3] == [FULL_SHARE, SCANT_SHARE, FULL_SHARE]
 
 
