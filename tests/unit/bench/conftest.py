@@ -1,12 +1,16 @@
 """Readings to judge, without measuring anything."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.benchmarks.bench import names
 from tests.benchmarks.bench.document import Closed, Document, Machine, Overload, Run, Server, add
 
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+IMPORT_THE_RIG = {f"tests.benchmarks.bench.{name}" for name in ("closed_loop", "rounds")}
 Build = Callable[..., Document]
 RUN = Run("2026-11-22 06:00 UTC", quick=False, rounds=3, seconds=3, load=0.1, changed=False, harness="abc1234")
 CALM = Overload(
@@ -54,3 +58,14 @@ def with_rates() -> Build:
         return add(Document(**{**{f: getattr(empty(), f) for f in Document.__slots__}, "servers": servers}), *rows)
 
     return build
+
+
+@pytest.fixture
+def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The harness imports what lies beside it, as when it is run."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in {"rig", "peers"} or name in IMPORT_THE_RIG:
+            del sys.modules[name]

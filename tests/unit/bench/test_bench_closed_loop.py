@@ -10,25 +10,15 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed here")]
-
-
-@pytest.fixture(autouse=True)
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The harness imports what lies beside it, as when it is run."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in {"rig", "peers"} or name == "tests.benchmarks.bench.closed_loop":
-            del sys.modules[name]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("benchmarks"),
+    pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed here"),
+]
 
 
 class Server(ThreadingHTTPServer):

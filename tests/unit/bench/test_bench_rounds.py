@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ import pytest
 from tests.benchmarks.bench.document import Closed, Memory, Missing, Open, Start
 from tests.benchmarks.bench.options import Effort
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 EFFORT = Effort(
     rounds=1, seconds=1, warm_seconds=1, open_seconds=0.2, overload_seconds=1, light_seconds=1, restarts=1, inside_repeats=1
 )
@@ -74,17 +72,6 @@ class Small:
             finally:
                 server.shutdown()
                 thread.join(10)
-
-
-@pytest.fixture
-def benchmarks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The harness imports what lies beside it, as when it is run."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in {"rig", "peers"} or name == "tests.benchmarks.bench.rounds":
-            del sys.modules[name]
 
 
 def test_each_server_gets_its_turn_and_one_that_cannot_be_measured_is_told(benchmarks: None, tmp_path: Path) -> None:
