@@ -50,7 +50,7 @@ class Regulars:
             with guard:
                 came, self._awaited = not self._awaited, 0
                 if came:  # just now
-                    self._bell.acquire()
+                    self._bell.acquire(blocking=False)
         return came
 
     def learn(self, *, came: bool) -> None:
