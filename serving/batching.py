@@ -1,4 +1,4 @@
-"""Opportunistic batching: what queued while the last batch ran goes together, and nobody waits for company.
+"""Opportunistic batching: what queued while the last batch ran goes together, and an idle version begins at once.
 
 Whoever submits first starts a drain in some thread; it serves what waits, batch after batch, until nothing does. So one
 prediction runs at a time, and the more callers there are, the larger the batches.
