@@ -12,7 +12,7 @@ from serving.tally import Tally
 from serving.units import FirstOutcomes
 
 FLUSH_SECONDS: Final = 0.025
-WRITE_SECONDS: Final = 0.1
+WRITE_SECONDS: Final = 0.25
 """What is no evidence is added up for so long where the loop counts: a label set costs as much as a sixth of a request."""
 SLICE: Final = 16
 """So many records an event loop counts in one go: a tenth of a millisecond, for which its requests wait."""

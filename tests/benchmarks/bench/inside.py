@@ -74,7 +74,7 @@ def _measure() -> list[Inside]:
 def summary(scenario: str, what: str, found: Sequence[Sequence[float]]) -> Inside:
     """Microseconds of one call, from the seconds of each piece of each repeat."""
     least = sum(min(piece) for piece in zip(*found, strict=True))
-    return Inside(0, scenario, what, least / PERIOD * 1e6, statistics.median(map(sum, found)) / PERIOD * 1e6)
+    return Inside(0, scenario, what, least * 1e6 / PERIOD, statistics.median(map(sum, found)) * 1e6 / PERIOD)
 
 
 def _whats(calls: Calls) -> dict[str, Call]:

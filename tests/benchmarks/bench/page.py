@@ -70,7 +70,7 @@ largest round. It may differ a little from the quotient of the two medians that 
   of 16 calls, once all models (arms) have been called. Asked in turn, sessions displace each other in the processor's
   caches, which shows in the time, also of the model by itself (a run of its session and hardly anything around it), and
   not in the instructions. Metrics and lines are made as by a worker that answers 5,000 requests a second: what has the
-  same labels is added up for 0.1 seconds, then written once, so with more models or arms there is less of that to save."""
+  same labels is added up for 0.25 seconds, then written once, so with more models or arms there is less of that to save."""
 
 
 def page(document: Document) -> str:
