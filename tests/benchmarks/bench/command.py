@@ -6,16 +6,18 @@
     python tests/benchmarks/bench --report             the page anew from the readings at hand
 
 Parts: linear forest mlp overload workers growth restart demo. Servers: see
-the page. Ctrl-C ends it; parts that are through are kept.
+the page. Ctrl-C or SIGTERM ends it, with all that it started; parts that are through are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from rig import ROOT, console
 
@@ -57,6 +59,7 @@ def main() -> int:
         console.print(str(error))
         return 2
     began = Ticks.now()
+    end_what_was_started()
     with tempfile.TemporaryDirectory(prefix="stagedoor-bench-") as logs:
         for servers, rows in measure(choice, effort, Path(logs)):
             run = replace(run, stolen=Ticks.now().stolen_since(began))
@@ -67,6 +70,15 @@ def main() -> int:
         return 2
     console.print(f"Written: {folder / STEM}.json, .md and .svg")
     return 0
+
+
+def end_what_was_started() -> None:
+    """Have SIGTERM end this process as Ctrl-C does, by way of whatever it has to clean up."""
+
+    def end(number: int, _: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def _options() -> argparse.Namespace:
