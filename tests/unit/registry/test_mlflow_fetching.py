@@ -25,7 +25,7 @@ def test_a_file_that_leads_out_is_unsafe(liar: Liar, tmp_path: Path, name: str) 
     into = tmp_path / "into"
     into.mkdir()
     with pytest.raises(UnsafeArtifact):
-        registry_at(liar.url).fetch(ModelVersion("fraud", "1", "x"), into)
+        registry_at(liar.url, timeout=10).fetch(ModelVersion("fraud", "1", "x"), into)
     assert list(tmp_path.rglob("*")) == [into]
 
 
@@ -38,7 +38,7 @@ def test_a_folder_within_itself_is_unsafe(liar: Liar, tmp_path: Path) -> None:
 
     liar.answer = answer
     with pytest.raises(UnsafeArtifact):
-        registry_at(liar.url, timeout=5).fetch(ModelVersion("fraud", "1", "x"), tmp_path)
+        registry_at(liar.url, timeout=10).fetch(ModelVersion("fraud", "1", "x"), tmp_path)
 
 
 def test_a_version_over_the_size_limit_is_given_up(liar: Liar, tmp_path: Path) -> None:
@@ -62,5 +62,5 @@ def test_local_links_are_copied_as_links_and_not_followed(liar: Liar, tmp_path: 
     into.mkdir()
     (source / "leak").symlink_to("/etc/hostname")
     liar.answer = say(json.dumps({"artifact_uri": source.as_uri()}).encode())
-    registry_at(liar.url).fetch(ModelVersion("fraud", "1", "x"), into)
+    registry_at(liar.url, timeout=10).fetch(ModelVersion("fraud", "1", "x"), into)
     assert (into / "leak").is_symlink()
