@@ -7,9 +7,8 @@ import sysconfig
 import venv
 from pathlib import Path
 
-import pytest
+from tests.checkout import ROOT, files
 
-ROOT = Path(__file__).parents[2]
 COMPILE = "STAGEDOOR_COMPILE"
 _OURS = ("STAGEDOOR_", "PYTEST_", "PYTHONPATH", "PYTHONHOME")
 
@@ -30,21 +29,10 @@ def run(*command: str | Path, cwd: Path, seconds: float = 240, **environment: st
 
 def copy_tree(folder: Path) -> Path:
     """A copy of the tracked files, so that nothing lying about gets in and nothing is left behind."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    if listed.returncode:
-        pytest.skip("this is no git checkout, so nothing says which files belong to the tree")
-    for name in filter(None, listed.stdout.split("\0")):
-        source, target = ROOT / name, folder / name
-        if source.is_file():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+    for name in files("--cached", "--others", "--exclude-standard"):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
     return folder
 
 

@@ -4,14 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).parents[2]
+from tests.checkout import ROOT, files
+
 CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 _PIN = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)==(?P<version>[^ ;@]+)")
 
@@ -25,13 +25,6 @@ def _requirements() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
     return [Requirement(text) for text in (*project["dependencies"], *(text for extra in extras for text in extra))]
-
-
-def _tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
-    if listed.returncode:
-        pytest.skip("this is no git checkout, so nothing says which files belong to the tree")
-    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
 def test_every_line_of_the_constraints_is_an_exact_version() -> None:
@@ -54,9 +47,7 @@ def test_no_file_says_where_packages_were_fetched_from() -> None:
     )
     host = re.sub(r"^\w+://(?:[^/@]*@)?([^/:]+).*$", r"\1", asked.stdout.strip())
     forbidden = re.compile("|".join(["extra-index" + "-url", *([re.escape(host)] if host else [])]))
-    found = [
-        path.relative_to(ROOT) for path in _tracked() if forbidden.search(path.read_text(encoding="utf-8", errors="ignore"))
-    ]
+    found = [path for path in files() if forbidden.search((ROOT / path).read_text(encoding="utf-8", errors="ignore"))]
     assert found == []
 
 
