@@ -9,6 +9,7 @@ from .document import Document, Run
 from .figures import connections
 from .markdown import table
 from .scaling import beyond_fifty
+from .scenarios import PERIOD, RATE
 
 MUCH_STOLEN: Final = 0.02
 """Share of the cores' time whose loss shows in the tails of what is measured."""
@@ -34,7 +35,7 @@ Small model, 16 connections, as many wrk as workers; CPU per request. What worke
 gateways of one worker each, which share nothing but the machine and get the same load at the same time: with one worker
 the driver has a core to itself, with more it shares cores and caches with them, which costs a gateway more than an echo."""
 _GROWN: Final = "Each model has two arms where nothing else is said. Instructions are counted by callgrind."
-_HOW: Final = """\
+_HOW: Final = f"""\
 All servers of a table run on one machine and take turns within one run. Figures are the median of the repeats, with
 the least and the largest. The load comes from the same machine and shares its cores. So compare figures within this
 page only.
@@ -69,8 +70,9 @@ largest round. It may differ a little from the quotient of the two medians that 
   process, without the protocol layer: CPU time of the thread that answers, the least of interleaved repeats for each piece
   of 16 calls, once all models (arms) have been called. Asked in turn, sessions displace each other in the processor's
   caches, which shows in the time, also of the model by itself (a run of its session and hardly anything around it), and
-  not in the instructions. Metrics and lines are made as by a worker that answers 5,000 requests a second: what has the
-  same labels is added up for 0.25 seconds, then written once, so with more models or arms there is less of that to save."""
+  not in the instructions. Metrics and lines are made as by a worker that answers {RATE:,.0f} requests a second: what has
+  the same labels is added up for {PERIOD / RATE:.2f} seconds, then written once, so with more models or arms there is less
+  of that to save."""
 
 
 def page(document: Document) -> str:

@@ -32,7 +32,8 @@ _LOADING_SECONDS = 120.0
 RATE: Final = 5_000.0
 """Requests/s of the worker that is imitated: two of them answer 10,000 to 12,000 of the small model's on two cores."""
 PERIOD: Final = 1264
-"""Requests of such a worker from one writing to the shared counters to the next: so many slices are more than 0.25 s."""
+"""Requests of such a worker from one writing to the shared counters to the next: the least whole slices that take
+longer than its `WRITE_SECONDS`."""
 Call = Callable[[], object]
 
 
