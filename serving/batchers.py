@@ -4,6 +4,7 @@ from threading import Lock
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from serving.alarm import Alarm
 from serving.batching import Batcher
 from serving.loading.version import Version
 from serving.rooms import Room
@@ -41,7 +42,9 @@ class Batchers:
             with self._making:
                 known = self._made.get(version)
                 if known is None or known[0] != rows:
-                    check, wait = version.signature.check_outputs, self._max_wait
-                    made = Batcher(version.predictor, check, rows, self._room.submit, max_wait_seconds=wait)
-                    known = self._made[version] = rows, made
+                    known = self._made[version] = rows, self._make(version, rows)
         return known[1]
+
+    def _make(self, version: Version, rows: int) -> Batcher:
+        check, alarm = version.signature.check_outputs, Alarm.of(version.name, version.version)
+        return Batcher(version.predictor, check, rows, self._room.submit, max_wait_seconds=self._max_wait, alarm=alarm)

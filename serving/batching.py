@@ -10,7 +10,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final
 
-from serving.allowance import Allowance
+from serving.alarm import Alarm
+from serving.allowance import FEW, Allowance
 from serving.checked import Check
 from serving.joint import Joint
 from serving.regulars import Regulars
@@ -62,13 +63,14 @@ class Batcher:
         *,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         hangs_after_seconds: float = HANGS_AFTER_SECONDS,
+        alarm: Alarm | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._joint = Joint(predictor, check)
         self._max_rows = max_rows
         self._run_in = run_in
         self._max_waiting_rows = max_waiting_rows
-        self._allowance = Allowance(max_wait_seconds)
+        self._allowance = Allowance(max_wait_seconds, max(FEW, (SURE_BATCHES + 1) * max_rows), alarm)
         self._hangs_after = hangs_after_seconds
         self._clock = clock
         self._guard = Lock()
@@ -76,7 +78,7 @@ class Batcher:
         self._lines = Lines(self._guard)  # sorted from `_arrived`, by whoever has the turn
         self._waiting = 0
         self._waiting_rows = 0
-        self._rows_in_hand = 0
+        self._rows_in_hand = self._callers_in_hand = 0
         self._turn: _Turn | None = None
         self._regulars = Regulars()
 
@@ -127,7 +129,8 @@ class Batcher:
         if waiting + rows > self._max_waiting_rows:
             return False
         allowance = self._allowance
-        if not allowance.admits(self._rows_in_hand + waiting + rows, self._clock()):
+        callers = self._callers_in_hand + self._waiting + 1
+        if not allowance.admits(self._rows_in_hand + waiting + rows, callers, self._clock()):
             return False
         if waiting + rows <= SURE_BATCHES * self._max_rows and not self._joint.one_by_one:
             return True
@@ -197,12 +200,13 @@ class Batcher:
         began = turn.since = self._clock()
         self._allowance.began(began, began - batch[-1].at)
         rows = self._rows_in_hand = rows_in(batch)
+        self._callers_in_hand = len(batch)
         self._joint.answer([ticket.inputs for ticket in batch], lambda at, answer: _tell(batch[at], answer))
         turn.since = None
         if self._turn is turn:  # one that seemed to hang says nothing of the others
             # A batch that one caller alone has made too large says how long a full one takes.
             self._allowance.ended((self._clock() - began) * min(1.0, self._max_rows / max(rows, 1)), min(rows, self._max_rows))
-            self._rows_in_hand = 0
+            self._rows_in_hand = self._callers_in_hand = 0
 
     def _gather(self, turn: _Turn, answered: int) -> None:
         """Give those just answered the time to come again. Who was alone, and is, begins at once.

@@ -11,6 +11,7 @@ from serving import metrics
 from serving.batchers import Batchers
 from serving.batching import Batcher
 from serving.cache import Flight, Lead, Question, ResponseCache, Source, question, rights_of
+from serving.cores import part_of
 from serving.exchange import Attempt
 from serving.http import Reply
 from serving.loading.version import Version
@@ -46,6 +47,10 @@ class Crew:
         self._trial = _quarters(Room(settings.threads, settings.threads, "trial"), wait)
         self._kept = ResponseCache(settings.predict_timeout_seconds)
         self._shown: set[str] = set()  # models of which the gauge shows that something is kept
+
+    def share_cores(self, workers: int) -> None:
+        """Take this worker's part of the cores, where so many have the machine."""
+        self._stable.solos.cores = self._trial.solos.cores = part_of(workers)
 
     def run(self, attempt: Attempt, principal: Principal) -> Outputs:
         """The answer to what `attempt` has decoded, here and now. Raises ModelFailed and InvalidOutput."""

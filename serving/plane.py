@@ -64,6 +64,10 @@ class Plane:
         self.read_seconds = settings.read_timeout_seconds
         self.queue_seconds = settings.queue_milliseconds / 1000
 
+    def share_cores(self, workers: int) -> None:
+        """Take no more than this worker's part of the cores, where so many have the machine. Before the first prediction."""
+        self._crew.share_cores(workers)
+
     # --- the steps ----------------------------------------------------------------------------------------------------
 
     def admit(self, exchange: Exchange) -> Attempt:

@@ -12,7 +12,7 @@ from stagedoor.errors import Overloaded
 
 T = TypeVar("T")
 
-NICENESS: Final = 2
+NICENESS: Final = 5
 
 
 class Room:
@@ -20,18 +20,19 @@ class Room:
 
     def __init__(self, threads: int, queue: int, name: str) -> None:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_step_back)
-        self._places = BoundedSemaphore(threads + queue)
+        self.places = threads + queue
+        self._free = BoundedSemaphore(self.places)
 
     def submit(self, work: Callable[..., T], *args: object) -> "Future[T]":
         """Run `work` in one of the threads. Raises Overloaded where too many wait already."""
-        if not self._places.acquire(blocking=False):
+        if not self._free.acquire(blocking=False):
             raise Overloaded
         try:
             future = self._threads.submit(work, *args)
         except RuntimeError as error:  # it has been closed
-            self._places.release()
+            self._free.release()
             raise Overloaded from error
-        future.add_done_callback(lambda _: self._places.release())
+        future.add_done_callback(lambda _: self._free.release())
         return future
 
     def close(self) -> None:

@@ -1,73 +1,145 @@
 """Versions whose requests each run alone, in a thread; as with batches, more than can be answered in time are not taken."""
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable
 from threading import Lock
+from typing import Final
 from weakref import WeakKeyDictionary
 
+from serving.alarm import Alarm
 from serving.allowance import Allowance
+from serving.cores import usable_cores
 from serving.loading.version import Version
 from serving.rooms import Room
 from stagedoor.errors import Overloaded
 
+HANGS_AFTER_SECONDS: Final = 5.0
+"""A prediction that takes longer is taken to hang, and to leave its core to others."""
+
+TURN_SECONDS: Final = 0.05
+"""After so long a thread is given back to whatever else waits for one, and another is asked for."""
+
+
+class _Work:
+    __slots__ = ("came", "has_begun", "is_taken_back", "run")
+
+    def __init__(self, run: Callable[[], None], came: float) -> None:
+        self.run = run
+        self.came = came
+        self.has_begun = self.is_taken_back = False
+
 
 class Solo:
-    """One version's requests in `room`. Safe to use from any number of threads."""
+    """One version's requests, in the order in which they come. Safe to use from any number of threads.
 
-    def __init__(self, room: Room, max_wait_seconds: float, clock: Callable[[], float] = time.perf_counter) -> None:
+    `side_by_side` is how many run at once: with more than there are cores for, each would be slower, and the event loop would
+    wait for a core.
+    """
+
+    def __init__(
+        self,
+        room: Room,
+        max_wait_seconds: float,
+        side_by_side: float = math.inf,
+        alarm: Alarm | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._room = room
         self._clock = clock
-        self._allowance = Allowance(max_wait_seconds)
+        self._allowance = Allowance(max_wait_seconds, alarm=alarm)
+        self._side_by_side = side_by_side
         self._guard = Lock()
+        self._waiting: deque[_Work] = deque()
+        self._in_hand: dict[_Work, float] = {}  # and when they began
         self.on_their_way = 0  # those who wait, and those in hand
-        self._in_hand = 0
 
     def has_room(self) -> bool:
         """Whether one more would be answered in time; also for who has yet to read it."""
         on_their_way = self.on_their_way
-        return not on_their_way or self._allowance.admits(on_their_way + 1, self._clock())
+        if not on_their_way:
+            return True
+        return on_their_way < self._room.places and self._allowance.admits(on_their_way + 1, on_their_way + 1, self._clock())
 
     def submit(self, work: Callable[[], None]) -> Callable[[], bool]:
         """Have `work` run by a thread. Returns what takes it back, if it has not begun. Raises Overloaded."""
         if not self.has_room():
             raise Overloaded
-        came = self._clock()
-
-        def run() -> None:
-            began = self._clock()
-            self._allowance.began(began, began - came)
-            with self._guard:
-                self._in_hand += 1
-            try:
-                work()
-            finally:
-                with self._guard:
-                    side_by_side = self._in_hand
-                    self._in_hand -= 1
-                self._allowance.ended(self._clock() - began, side_by_side)
-
+        mine = _Work(work, self._clock())
         with self._guard:
             self.on_their_way += 1
+            self._waiting.append(mine)
         try:
-            future = self._room.submit(run)
+            self._room.submit(self._serve)
         except BaseException:
-            self._one_less()
-            raise
-        future.add_done_callback(lambda _: self._one_less())
-        return future.cancel
+            if self._is_taken_back(mine):  # else it is in hand already
+                raise
+        return lambda: self._is_taken_back(mine)
 
-    def _one_less(self) -> None:
+    def _is_taken_back(self, work: _Work) -> bool:
         with self._guard:
+            if work.has_begun or work.is_taken_back:
+                return work.is_taken_back
+            work.is_taken_back = True
+            self._waiting.remove(work)
             self.on_their_way -= 1
+            return True
+
+    def _serve(self) -> None:
+        """Do what waits, until nothing does, or others are doing it."""
+        until = self._clock() + TURN_SECONDS
+        while (work := self._next()) is not None:
+            try:
+                self._do(work)
+            except BaseException:  # no model's doing, but who waits must not wait for a thread that has ended
+                self._is_handed_on()
+                raise
+            if self._clock() > until and self._is_handed_on():
+                return
+
+    def _next(self) -> _Work | None:
+        now = self._clock()
+        with self._guard:
+            running = [began for began in self._in_hand.values() if now - began < HANGS_AFTER_SECONDS]
+            if not self._waiting or len(running) >= self._side_by_side:
+                return None
+            work = self._waiting.popleft()
+            work.has_begun = True
+            self._in_hand[work] = now
+            return work
+
+    def _do(self, work: _Work) -> None:
+        began = self._clock()
+        self._allowance.began(began, began - work.came)
+        try:
+            work.run()
+        finally:
+            with self._guard:
+                side_by_side = len(self._in_hand)
+                del self._in_hand[work]
+                self.on_their_way -= 1
+            self._allowance.ended(self._clock() - began, side_by_side)
+
+    def _is_handed_on(self) -> bool:
+        """Whether the rest will be done by the next free thread; if none can be had, it is for this one."""
+        if not self._waiting:
+            return False
+        try:
+            self._room.submit(self._serve)
+        except Overloaded:
+            return False
+        return True
 
 
 class Solos:
     """One for each version, made when first wanted, gone with it. Safe to use from any number of threads."""
 
     def __init__(self, room: Room, max_wait_seconds: float) -> None:
-        """`max_wait_seconds` is what a request may wait, unless the model itself takes longer."""
+        """`max_wait_seconds` is what a request may wait, unless the model itself takes longer. `cores` are there for all."""
         self._room = room
         self._max_wait = max_wait_seconds
+        self.cores = usable_cores()
         self._made: WeakKeyDictionary[Version, Solo] = WeakKeyDictionary()
         self._making = Lock()
 
@@ -78,5 +150,9 @@ class Solos:
             with self._making:
                 known = self._made.get(version)
                 if known is None:
-                    known = self._made[version] = Solo(self._room, self._max_wait)
+                    known = self._made[version] = self._make(version)
         return known
+
+    def _make(self, version: Version) -> Solo:
+        side_by_side = max(1, self.cores // version.cores) if version.cores else math.inf
+        return Solo(self._room, self._max_wait, side_by_side, Alarm.of(version.name, version.version))

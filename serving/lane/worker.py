@@ -76,6 +76,7 @@ class LaneWorker(gasgi.ASGIWorker):  # type: ignore[misc]  # gunicorn has no typ
         super().load_wsgi()
         if isinstance(self.asgi, Lane):
             self.asgi.draining = lambda: not self.alive
+            self.asgi.plane.share_cores(self.cfg.workers)
             self.pressure = Pressure(self.loop, self.asgi.plane.queue_seconds)
 
     def notify(self) -> None:

@@ -28,6 +28,7 @@ class Version:
     setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took. `rows_apart`: a
     trial has shown that each row is answered by itself. `batchable`: that, and the model may be given rows of several callers
     without anybody asking for it, since its file leaves the number of rows free or its metadata says `stagedoor_batch: true`.
+    `cores` is how many one prediction keeps busy, 0 where it may wait for something else.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Version:
     rows_apart: bool = False
     batchable: bool = False
     compiled: bool = False
+    cores: int = 0
 
 
 def load_version(folder: Path, name: str, version: str, digest: str, options: LoadOptions) -> Version:
@@ -80,6 +82,7 @@ def load_version(folder: Path, name: str, version: str, digest: str, options: Lo
         rows_apart,
         batchable,
         compiled,
+        getattr(predictor, "cores", 0),
     )
 
 

@@ -1,44 +1,44 @@
 """Requests that run alone: what is taken is answered in time, and what is not is refused at once."""
 
+import contextlib
+import math
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from serving.solo import Solo
-from serving.standing import LASTING_SECONDS
+from serving.allowance import FEW
+from serving.solo import HANGS_AFTER_SECONDS, TURN_SECONDS, Solo
 from stagedoor.errors import Overloaded
 
 EACH = 0.010
 
 
-class OneThread:
-    """A room with one thread whose work is done when it is told to."""
+class Threads:
+    """A room whose work is done when it is told to, one piece after the other."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self.waiting: list[Callable[[], Any]] = []
         self.is_closed = False
+        self.places = 1000
 
-    def submit(self, work: Callable[[], Any]) -> "Future[Any]":
+    def submit(self, work: Callable[[], Any]) -> None:
         if self.is_closed:
             raise Overloaded
-        future: Future[Any] = Future()
-        self.waiting.append((future, work))
-        return future
+        self.waiting.append(work)
 
     def do_one(self) -> None:
-        future, work = self.waiting.pop(0)
-        if future.set_running_or_notify_cancel():
-            work()
-            future.set_result(None)
+        self.waiting.pop(0)()
 
 
 class Site:
-    def __init__(self) -> None:
+    """A clock that goes on by `EACH` for each prediction."""
+
+    def __init__(self, side_by_side: float = math.inf) -> None:
         self.now = 0.0
-        self.room = OneThread()
-        self.solo = Solo(self.room, 0.010, lambda: self.now)  # type: ignore[arg-type]
+        self.room = Threads()
+        self.done: list[int] = []
+        self.solo = Solo(self.room, 0.010, side_by_side, clock=lambda: self.now)  # type: ignore[arg-type]
 
     def work(self) -> None:
         self.now += EACH
@@ -58,34 +58,143 @@ def test_who_asks_one_after_the_other_is_never_refused() -> None:
         site.room.do_one()
 
 
-def test_three_times_what_can_be_done_leaves_those_accepted_in_time() -> None:
+def test_a_few_who_come_again_as_soon_as_they_are_answered_are_never_refused() -> None:
     site = Site()
-    refused = 0
-    for _ in range(300):
-        refused += [site.ask(), site.ask(), site.ask()].count(False)
-        site.room.do_one()
-        assert site.now < LASTING_SECONDS * 6 or len(site.room.waiting) <= 6, "five goes and one more may be on their way"
-    assert refused > 500
+    left = 2_000
 
+    def work() -> None:
+        nonlocal left
+        site.now += EACH
+        left -= 1
+        if left > FEW:
+            site.solo.submit(work)
 
-def test_after_the_flood_there_is_room_again() -> None:
-    site = Site()
-    for _ in range(100):
-        site.ask()
-        site.ask()
-        site.room.do_one()
+    for _ in range(FEW - 1):  # each thinks of its next question while its answer is not counted as given
+        site.solo.submit(work)
     while site.room.waiting:
         site.room.do_one()
-    assert site.ask()
+    assert left <= FEW
+
+
+def test_three_times_what_can_be_done_leaves_those_accepted_in_time() -> None:
+    site = Site()
+    waits: list[float] = []
+    refused = 0
+
+    def ask() -> bool:
+        came = site.now
+
+        def work() -> None:
+            waits.append(site.now - came)
+            site.now += EACH
+            for _ in range(3):
+                ask_again()
+
+        try:
+            site.solo.submit(work)
+        except Overloaded:
+            return False
+        return True
+
+    def ask_again() -> None:
+        nonlocal refused
+        if len(waits) < 1000:
+            refused += not ask()
+
+    ask()
+    while site.room.waiting:
+        site.room.do_one()
+    assert refused > 1500
+    assert max(waits[3 * FEW :]) <= 6 * EACH, "five goes and one more may be on their way"
+
+
+def test_no_more_run_side_by_side_than_there_are_cores_for() -> None:
+    site = Site(side_by_side=2)
+    running, most = 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        while site.room.waiting:  # other threads, while this one is at it
+            site.room.do_one()
+        running -= 1
+
+    for _ in range(10):
+        site.solo.submit(work)
+    while site.room.waiting:
+        site.room.do_one()
+    assert most == 2
+    assert site.solo.on_their_way == 0, "and nobody is forgotten"
+
+
+def test_they_run_in_the_order_in_which_they_came() -> None:
+    site = Site(side_by_side=1)
+    order: list[int] = []
+    for number in range(20):
+        site.solo.submit(lambda number=number: order.append(number))  # type: ignore[misc]
+    while site.room.waiting:
+        site.room.do_one()
+    assert order == list(range(20))
+
+
+def test_one_that_hangs_leaves_its_core_to_others() -> None:
+    site = Site(side_by_side=1)
+    done: list[str] = []
+
+    def hang() -> None:
+        site.solo.submit(lambda: done.append("behind"))
+        site.room.do_one()
+        assert done == []
+        site.now += HANGS_AFTER_SECONDS
+        site.solo.submit(lambda: done.append("later"))
+        site.room.do_one()
+
+    site.solo.submit(hang)
     site.room.do_one()
+    assert done == ["behind", "later"]
+
+
+def test_a_thread_is_given_back_now_and_then() -> None:
+    site = Site()
+    for _ in range(20):
+        site.ask()
+    site.room.do_one()
+    assert TURN_SECONDS < site.now < TURN_SECONDS + 2 * EACH
+    while site.room.waiting:
+        site.room.do_one()
+    assert site.solo.on_their_way == 0
+
+
+def test_whoever_ends_its_thread_leaves_the_rest_to_another() -> None:
+    site = Site()
+
+    def end() -> None:
+        raise SystemExit
+
+    site.solo.submit(end)
+    site.ask()
+    for _ in range(2):
+        with contextlib.suppress(SystemExit):
+            site.room.do_one()
+    while site.room.waiting:
+        site.room.do_one()
+    assert site.now == EACH
+    assert site.solo.on_their_way == 0
 
 
 def test_work_that_was_taken_back_or_never_let_in_leaves_its_place() -> None:
     site = Site()
     take_back = site.solo.submit(site.work)
     assert take_back()
+    assert take_back()
     site.room.is_closed = True
     with pytest.raises(Overloaded):
         site.solo.submit(site.work)
     site.room.is_closed = False
     assert site.solo.on_their_way == 0
+    site.room.do_one()
+    assert site.now == 0.0
+    too_late = site.solo.submit(site.work)
+    site.room.do_one()
+    assert not too_late()

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime as ort
 
+from serving.cores import usable_cores
 from serving.loading.loaders.onnx_files import check_external_data
 from serving.loading.loaders.options import LoadOptions
 from serving.loading.mlmodel import MLModel
@@ -31,6 +32,7 @@ _ORT_TYPES: Final[Mapping[str, np.dtype[Any]]] = {
     "tensor(uint64)": np.dtype(np.uint64),
     "tensor(bool)": np.dtype(np.bool_),
 }
+_CPU: Final = ["CPUExecutionProvider"]
 _OBJECT: Final[np.dtype[Any]] = np.dtype(object)
 _QUIET: Final = 3
 """ONNX Runtime's severity `error`: its warnings about unused initializers are for whoever exported the model."""
@@ -59,12 +61,14 @@ def _castable(have: np.dtype[Any], want: np.dtype[Any]) -> bool:
 
 
 class OnnxPredictor:
-    """A session. `inputs` and `outputs` are those of the graph."""
+    """A session. `inputs` and `outputs` are those of the graph. `cores`: how many a run keeps busy, 0 where it is elsewhere."""
 
-    __slots__ = ("_feeds", "_gives_arrays", "_names", "_only", "_run", "inputs", "outputs", "session")
+    __slots__ = ("_feeds", "_gives_arrays", "_names", "_only", "_run", "cores", "inputs", "outputs", "session")
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self.session = session
+        threads = session.get_session_options().intra_op_num_threads or usable_cores()
+        self.cores = threads if session.get_providers() == _CPU else 0
         # What InferenceSession.run calls once it has checked the feeds again in Python.
         self._run = session._sess.run  # noqa: SLF001  there is no public way past those checks
         self._feeds = tuple(_Feed(node.name, _ORT_TYPES.get(node.type), _rank(node.shape)) for node in session.get_inputs())

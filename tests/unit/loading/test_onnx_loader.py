@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.cores import usable_cores
 from serving.loading.loaders import LoadOptions
 from serving.loading.loaders.onnx import OnnxPredictor, load_onnx
 from serving.loading.mlmodel import read_mlmodel
@@ -193,3 +194,9 @@ def test_no_usable_provider_is_refused_with_advice(build_onnx: Build) -> None:
         load(build_onnx(conf={"providers": ["NoSuchProvider"]}))
     with pytest.raises(LoadFailed, match=r"STAGEDOOR_ONNX_PROVIDERS.*NoSuchProvider"):
         load(build_onnx(), onnx_providers=("NoSuchProvider", "CPUExecutionProvider"))
+
+
+def test_a_session_says_how_many_cores_a_run_keeps_busy(build_onnx: Build) -> None:
+    assert load(build_onnx()).cores == 1
+    assert load(build_onnx(), onnx_threads=3).cores == 3
+    assert load(build_onnx(), onnx_threads=0).cores == usable_cores()
