@@ -7,6 +7,7 @@ from serving import blame
 from serving.exchange import Attempt, Exchange, Failure, Shielded
 from serving.recorder import Recorder
 from serving.records import FailedAttempt, Record
+from serving.routing import Choice
 from serving.trace import trace_id_from
 from stagedoor.errors import Rejected
 
@@ -55,6 +56,12 @@ class Books:
         outcome = blame.outcome_of(error)
         counted = outcome if attempt is None else _settled(attempt, outcome)
         self._add(exchange, attempt, _End(status, outcome, counted, error))
+
+    def without_room(self, exchange: Exchange, choice: Choice) -> None:
+        """A request was refused unread, since its version had no room: it counts as the version's all the same."""
+        record = Record("", 0.0, 503, time.perf_counter() - exchange.started, "overload", "overload", code="overloaded")
+        record.choice, record.assigned, record.logged = choice, True, False
+        self._recorder.add(record)
 
     def turned_away(self) -> None:
         """A request was refused unread, since there was no time for it."""

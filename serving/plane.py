@@ -18,7 +18,7 @@ from serving.entrance import Authenticates, Entrance
 from serving.exchange import Attempt, Exchange, Head, Shielded
 from serving.http import Headers, Reply, Request
 from serving.pool import Pool
-from serving.problems import reply_for
+from serving.problems import reply_for, turned_away
 from serving.routing import choose
 from serving.shadow import Copy, Shadow
 from serving.trace import new_request_id
@@ -202,10 +202,23 @@ class Plane:
         *headers, last = reply.headers
         return Reply(reply.status, (*headers, *_named(exchange, known), last), reply.body)
 
+    def without_room(self, exchange: Exchange, attempt: Attempt) -> Reply | None:
+        """The answer to a request whose version has no room for one more, at the least cost, so that there is time for others.
+
+        None where there is room, or the attempt has more to it than an answer.
+        """
+        choice = attempt.choice
+        if choice.trial is not None or exchange.shielded is not None or self._crew.has_room(attempt):
+            return None
+        self._books.without_room(exchange, choice)
+        target = exchange.target
+        open_inference = target is not None and target.is_open_inference
+        return turned_away(exchange.request_id, choice.headers, open_inference=open_inference)
+
     def turn_away(self) -> Reply:
         """The answer to a request for which there is no time; counted, but without a line of its own in the log."""
         self._books.turned_away()
-        return reply_for(Overloaded(), new_request_id())
+        return turned_away(new_request_id())
 
     # --- where the work is done ---------------------------------------------------------------------------------------
 

@@ -1,9 +1,9 @@
 """The gateway's answer to an error, from the table that both planes share."""
 
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
-from serving.http import Reply
+from serving.http import Headers, Reply
 from stagedoor import names
 from stagedoor.errors import Overloaded
 from stagedoor.problems import tell
@@ -17,17 +17,22 @@ def reply_for(error: BaseException, request_id: str, *, open_inference: bool = F
 
     With `open_inference` the body also has the string member `error` that the Open Inference Protocol asks for.
     """
-    if type(error) is Overloaded and request_id.isalnum():
-        return _turned_away(request_id, open_inference)
+    if type(error) is Overloaded:
+        return turned_away(request_id, open_inference=open_inference)
     return Reply(*tell(error, request_id, open_inference=open_inference))
 
 
-def _turned_away(request_id: str, open_inference: bool) -> Reply:  # noqa: FBT001  a cache's key
-    """The same at a tenth of its cost: it is told when there is no time to lose."""
-    status, headers, body = _overloaded(open_inference)
-    return Reply(status, (*headers[:-1], (names.HEADER_REQUEST_ID, request_id)), body.replace(_PLACE, request_id.encode()))
+def turned_away(request_id: str, version: Headers = (), *, open_inference: bool = False) -> Reply:
+    """The answer that tells Overloaded at a tenth of its cost: there is no time to lose. `version` says who had no room."""
+    if request_id.isalnum():
+        status, headers, body = _overloaded(version, open_inference)
+        return Reply(status, (*headers, (names.HEADER_REQUEST_ID, request_id)), body.replace(_PLACE, request_id.encode()))
+    status, (*same, last), body = tell(Overloaded(), request_id, open_inference=open_inference)
+    return Reply(status, (*same, *version, last), body)
 
 
-@cache
-def _overloaded(open_inference: bool) -> Reply:  # noqa: FBT001  the same
-    return Reply(*tell(Overloaded(), _PLACE.decode(), open_inference=open_inference))
+@lru_cache(maxsize=1024)
+def _overloaded(version: Headers, open_inference: bool) -> Reply:  # noqa: FBT001  a cache's key
+    """Without the header that has the request's id."""
+    status, headers, body = tell(Overloaded(), _PLACE.decode(), open_inference=open_inference)
+    return Reply(status, (*headers[:-1], *version), body)

@@ -25,6 +25,7 @@ class Tally:
         self._rejected: dict[str, int] = {}
         self._outcomes: dict[tuple[Arm, str, bool], int] = {}
         self._seconds: dict[tuple[str, str], list[float]] = {}
+        self._errors: dict[tuple[str, str, str], int] = {}
 
     def add(self, records: Iterable[Record]) -> bool:
         """Add `records`; whether there is evidence among them, which is not to wait."""
@@ -44,7 +45,10 @@ class Tally:
                 seconds[version].append(took)
             else:
                 seconds[version] = [took]
-            if record.epoch or record.code is not None or record.shielded is not None or record.kept:
+            if record.code is not None:
+                failed = (choice.model, choice.version, record.code)
+                self._errors[failed] = self._errors.get(failed, 0) + 1
+            if record.epoch or record.shielded is not None or record.kept:
                 has_evidence = True
                 _count_rest(choice, record, self._units)
         return has_evidence
@@ -54,6 +58,7 @@ class Tally:
         rejected, self._rejected = self._rejected, {}
         outcomes, self._outcomes = self._outcomes, {}
         seconds, self._seconds = self._seconds, {}
+        errors, self._errors = self._errors, {}
         for code, number in rejected.items():
             metrics.REJECTED.labels(code).inc(number)
         for (arm, counted, assigned), number in outcomes.items():
@@ -62,14 +67,14 @@ class Tally:
                 metrics.assigned(*arm).inc(number)
         for version, taken in seconds.items():
             metrics.observe(*version, taken)
+        for failed, number in errors.items():
+            metrics.ERRORS.labels(*failed).inc(number)
 
 
 def _count_rest(choice: Choice, record: Record, units: FirstOutcomes | None) -> None:
     """What most requests have nothing of."""
     if record.kept:
         metrics.CACHE.labels(choice.model, choice.version, record.kept).inc()
-    if record.code is not None:
-        metrics.ERRORS.labels(choice.model, choice.version, record.code).inc()
     if record.shielded is not None and record.outcome == "ok":
         metrics.SHIELDED.labels(choice.model, record.shielded.version, record.shielded.outcome).inc()
     if record.epoch:

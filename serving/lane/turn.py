@@ -87,10 +87,14 @@ class Turn:
             if attempt.version is None:
                 self._load(attempt)
                 return
-            if not plane.is_quick(self.exchange, attempt, self._body):
-                self._hand_over(attempt)
-                return
-            reply = plane.answer(self.exchange, attempt, self._body)
+            if plane.is_quick(self.exchange, attempt, self._body):
+                reply = plane.answer(self.exchange, attempt, self._body)
+            else:
+                refusal = plane.without_room(self.exchange, attempt)
+                if refusal is None:
+                    self._hand_over(attempt)
+                    return
+                reply = refusal
         except Exception as error:  # noqa: BLE001  a caller always gets an answer
             self._failed(error)
             return
