@@ -73,11 +73,12 @@ class Solo:
         try:
             self._room.submit(self._serve)
         except BaseException:
-            if self._is_taken_back(mine):  # else it is in hand already
+            if self._take_back(mine):  # else it is in hand already
                 raise
-        return lambda: self._is_taken_back(mine)
+        return lambda: self._take_back(mine)
 
-    def _is_taken_back(self, work: _Work) -> bool:
+    def _take_back(self, work: _Work) -> bool:
+        """Whether it had not begun, and never will."""
         with self._guard:
             if work.has_begun or work.is_taken_back:
                 return work.is_taken_back
