@@ -79,12 +79,13 @@ class Refusals:
 class CompiledPredictor:
     """The graph behind the checks of the model. Says no more of its inputs and outputs than the model did."""
 
-    __slots__ = ("_every", "_graph", "_refusals", "_texts", "inputs", "outputs")
+    __slots__ = ("_every", "_graph", "_refusals", "_texts", "cores", "inputs", "outputs")
 
     def __init__(self, graph: OnnxPredictor, refusals: Mapping[str, Refusals], texts: frozenset[str]) -> None:
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
         self._graph = graph
+        self.cores = graph.cores
         self._every = refusals.get(EVERY)
         self._refusals = tuple((name, rules) for name, rules in refusals.items() if name != EVERY and rules != Refusals())
         self._texts = texts

@@ -81,6 +81,7 @@ def check(promoted: Promoted) -> None:
     assert promoted.made, promoted.said
     native, compiled = promoted.versions()
     assert (compiled.flavor, compiled.compiled, native.compiled) == ("onnx", True, False)
+    assert (compiled.cores, native.cores) == (1, 0), "nobody knows what any other waits for"
     rows = table(5, seed=9)
     split = rows.to_dict(orient="split", index=False)
     columns = [
