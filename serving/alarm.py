@@ -36,7 +36,7 @@ class Alarm:
 
     @classmethod
     def of(cls, name: str, version: str) -> "Alarm":
-        """That of a version, in all workers. Two versions in a thousand may share one."""
+        """That of a version, in all workers. Any other has one chance in a thousand of sharing it."""
         return cls(_SHARED, crc32(f"{name}/{version}".encode()) % _PLACES)
 
     def sound(self, now: float) -> None:

@@ -23,7 +23,7 @@ def reply_for(error: BaseException, request_id: str, *, open_inference: bool = F
 
 
 def turned_away(request_id: str, version: Headers = (), *, open_inference: bool = False) -> Reply:
-    """The answer that tells Overloaded at a tenth of its cost: there is no time to lose. `version` says who had no room."""
+    """The answer that tells Overloaded at a third of its cost: there is no time to lose. `version` says who had no room."""
     if request_id.isalnum():
         status, headers, body = _overloaded(version, open_inference)
         return Reply(status, (*headers, (names.HEADER_REQUEST_ID, request_id)), body.replace(_PLACE, request_id.encode()))

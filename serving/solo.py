@@ -5,37 +5,32 @@ import time
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
-from typing import Final
 from weakref import WeakKeyDictionary
 
 from serving.alarm import Alarm
 from serving.allowance import Allowance
+from serving.batching import HANGS_AFTER_SECONDS, TURN_SECONDS
 from serving.cores import usable_cores
 from serving.loading.version import Version
 from serving.rooms import Room
 from stagedoor.errors import Overloaded
 
-HANGS_AFTER_SECONDS: Final = 5.0
-"""A prediction that takes longer is taken to hang, and to leave its core to others."""
-
-TURN_SECONDS: Final = 0.05
-"""After so long a thread is given back to whatever else waits for one, and another is asked for."""
-
 
 class _Work:
-    __slots__ = ("came", "has_begun", "is_taken_back", "run")
+    """One request, told from others by being itself."""
+
+    __slots__ = ("came", "run")
 
     def __init__(self, run: Callable[[], None], came: float) -> None:
         self.run = run
         self.came = came
-        self.has_begun = self.is_taken_back = False
 
 
 class Solo:
     """One version's requests, in the order in which they come. Safe to use from any number of threads.
 
     `side_by_side` is how many run at once: with more than there are cores for, each would be slower, and the event loop would
-    wait for a core.
+    wait for a core. One that takes longer than `HANGS_AFTER_SECONDS` is taken to hang, and does not count.
     """
 
     def __init__(
@@ -53,7 +48,11 @@ class Solo:
         self._guard = Lock()
         self._waiting: deque[_Work] = deque()
         self._in_hand: dict[_Work, float] = {}  # and when they began
-        self.on_their_way = 0  # those who wait, and those in hand
+
+    @property
+    def on_their_way(self) -> int:
+        """Those who wait, and those in hand."""
+        return len(self._waiting) + len(self._in_hand)
 
     def has_room(self) -> bool:
         """Whether one more would be answered in time; also for who has yet to read it."""
@@ -68,7 +67,6 @@ class Solo:
             raise Overloaded
         mine = _Work(work, self._clock())
         with self._guard:
-            self.on_their_way += 1
             self._waiting.append(mine)
         try:
             self._room.submit(self._serve)
@@ -80,11 +78,10 @@ class Solo:
     def _take_back(self, work: _Work) -> bool:
         """Whether it had not begun, and never will."""
         with self._guard:
-            if work.has_begun or work.is_taken_back:
-                return work.is_taken_back
-            work.is_taken_back = True
-            self._waiting.remove(work)
-            self.on_their_way -= 1
+            try:
+                self._waiting.remove(work)
+            except ValueError:
+                return False
             return True
 
     def _serve(self) -> None:
@@ -106,7 +103,6 @@ class Solo:
             if not self._waiting or len(running) >= self._side_by_side:
                 return None
             work = self._waiting.popleft()
-            work.has_begun = True
             self._in_hand[work] = now
             return work
 
@@ -119,7 +115,6 @@ class Solo:
             with self._guard:
                 side_by_side = len(self._in_hand)
                 del self._in_hand[work]
-                self.on_their_way -= 1
             self._allowance.ended(self._clock() - began, side_by_side)
 
     def _is_handed_on(self) -> bool:

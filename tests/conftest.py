@@ -17,5 +17,5 @@ def postgres() -> Iterator[Cluster]:
     """A private PostgreSQL server; `postgres.database()` gives the URL of an empty database of one's own."""
     with cluster() as server:
         if server is None:
-            pytest.skip("PostgreSQL is not installed here")
+            pytest.skip("no PostgreSQL here; the package postgresql has one")
         yield server

@@ -87,18 +87,17 @@ class Turn:
             if attempt.version is None:
                 self._load(attempt)
                 return
-            if plane.is_quick(self.exchange, attempt, self._body):
-                reply = plane.answer(self.exchange, attempt, self._body)
-            else:
-                refusal = plane.without_room(self.exchange, attempt)
-                if refusal is None:
-                    self._hand_over(attempt)
-                    return
-                reply = refusal
+            is_quick = plane.is_quick(self.exchange, attempt, self._body)
+            answer = (
+                plane.answer(self.exchange, attempt, self._body) if is_quick else plane.without_room(self.exchange, attempt)
+            )
+            if answer is None:
+                self._hand_over(attempt)
+                return
         except Exception as error:  # noqa: BLE001  a caller always gets an answer
             self._failed(error)
             return
-        self._send(reply)
+        self._send(answer)
 
     def _load(self, attempt: Attempt) -> None:
         def loaded(ended: "asyncio.Future[None]") -> None:

@@ -10,7 +10,7 @@ from stagedoor.local import specs
 from stagedoor.local.ports import PortWish, claim, url
 from stagedoor.local.process import Spec
 from stagedoor.paths import StatePaths
-from tests.postgres import cluster
+from tests.postgres import Cluster
 
 from . import models
 from .alone import running
@@ -27,21 +27,19 @@ def _stored_in(spec: Spec, database: str) -> Spec:
 
 
 @pytest.fixture(scope="module")
-def on_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def on_postgresql(tmp_path_factory: pytest.TempPathFactory, postgres: Cluster) -> Iterator[System]:
     state = tmp_path_factory.mktemp("postgresql") / "state"
     state.mkdir()
     paths = StatePaths(state)
     wishes = [PortWish(what, 0, "--port") for what in ("MLflow", "the gateway", "the controller")]
     mlflow_at, gateway_at, controller_at = claim("127.0.0.1", wishes)
     found = System(state, *(url("127.0.0.1", port) for port in (mlflow_at, gateway_at, controller_at)))
-    with cluster() as server, ExitStack() as stack:
-        if server is None:
-            pytest.skip("no PostgreSQL here; the package postgresql has one")
-        quick = {"STAGEDOOR_POLL_SECONDS": "0.5", "STAGEDOOR_LEDGER_URL": server.database()}
+    with ExitStack() as stack:
+        quick = {"STAGEDOOR_POLL_SECONDS": "0.5", "STAGEDOOR_LEDGER_URL": postgres.database()}
         mlflow = specs.mlflow_server(paths, "127.0.0.1", mlflow_at, webhook_key=specs.webhook_key(paths))
         secret = specs.webhook_secret(paths)
         control = specs.controller(paths, found.mlflow_url, (found.gateway,), "127.0.0.1", controller_at, secret=secret)
-        stack.enter_context(running(_stored_in(mlflow, server.database())))
+        stack.enter_context(running(_stored_in(mlflow, postgres.database())))
         stack.enter_context(running(specs.resolver(paths, found.mlflow_url, "route"), **quick))
         serving = specs.gateway(paths, found.mlflow_url, "127.0.0.1", gateway_at, 2, follow="route")
         # Nothing is registered yet: it is alive before it is ready.
