@@ -280,6 +280,13 @@ def waiting(stage: Stage, one: Version, tuning: Tuning) -> int:
     return batcher.waiting_rows
 
 
+def on_their_way(stage: Stage, one: Version, tuning: Tuning, *, trial: bool = False) -> int:
+    """How many have reached the version and have no answer yet; `trial`: its route has another one stand by."""
+    quarters = stage.plane._crew._trial if trial else stage.plane._crew._stable  # noqa: SLF001  as above
+    batcher = quarters.batchers.of(one, tuning)
+    return quarters.solos.of(one).on_their_way if batcher is None else 1 + batcher.waiting_rows
+
+
 def adds_up(stage: Stage) -> bool:
     ends = stage.outcomes()
     ends.pop("client_error", None)

@@ -16,7 +16,7 @@ from stagedoor import names
 from stagedoor.domain.traffic import Route
 from stagedoor.domain.tuning import Tuning
 
-from .conftest import ONLY, Crowd, Gate, Stage, adds_up, headers_of, on_trial, twice, until, version
+from .conftest import ONLY, Crowd, Gate, Stage, adds_up, headers_of, on_their_way, on_trial, twice, until, version
 
 ALONE = Tuning(batch=0)
 PLACES = 6
@@ -43,9 +43,8 @@ def full(patient: Stage, crowd: Crowd, gate: Gate) -> Stage:
     patient.set(ONLY, version("1", gate, quick=False), tuning=ALONE)
     for _ in range(PLACES):
         crowd.ask()
-    solos = patient.plane._crew._stable.solos  # noqa: SLF001  nobody else says how many are on their way
     one = patient.view.models[patient.name].loaded["1"]
-    assert until(lambda: solos.of(one).on_their_way == PLACES)
+    assert until(lambda: on_their_way(patient, one, ALONE) == PLACES)
     return patient
 
 
@@ -79,10 +78,11 @@ def test_once_there_is_room_the_next_one_is_answered(full: Stage, gate: Gate) ->
 def test_a_version_on_trial_is_judged_by_it_so_it_goes_the_long_way(
     patient: Stage, crowd: Crowd, gate: Gate, route: Route, status: int
 ) -> None:
-    patient.set(route, version("1", twice), version("2", gate, quick=False), tuning=ALONE)
+    one = version("2", gate, quick=False)
+    patient.set(route, version("1", twice), one, tuning=ALONE)
     places = 4 if route.shield else PLACES
     asked = [crowd.ask() for _ in range(places)]
-    assert until(lambda: patient.assigned(epoch="7") == places)
+    assert until(lambda: on_their_way(patient, one, ALONE, trial=route.shield) == places)
     assert ask_by_lane(patient).status == status
     gate.opened.set()
     assert {reply.result(20).status for reply in asked} == {200}
