@@ -1,5 +1,6 @@
 """How much of a version's work may be on its way at once, so that what is accepted is answered in time."""
 
+import math
 from typing import Final
 
 from serving.alarm import Alarm
@@ -13,7 +14,7 @@ FEW: Final = 48
 """Callers who may be on their way before there is talk of overload. Those who wait for each answer before they ask again
 make no queue longer than they are many, and a burst passes."""
 
-BEARABLE: Final = 50
+BEARABLE: Final = 100
 """Nor is there before even the youngest wait for so many times what a request may wait while there is."""
 
 CALM_SECONDS: Final = 0.5
@@ -55,10 +56,21 @@ class Allowance:
         """
         if not self._pace or rows <= self._pace * self.patience:
             return True
-        if callers <= self._few and now - self._alarm.last > CALM_SECONDS:
+        if callers <= self._few and not self._is_overload(now):
             return True
         self._alarm.sound(now)
         return False
+
+    def came_too_early(self, now: float) -> float:
+        """Whoever came before this has waited for too long to be answered in time; minus infinity but in an overload.
+
+        They were let in before it was known for one, or the machine did something else. To answer them all the same would
+        make everybody behind them late.
+        """
+        return now - self.patience if self._is_overload(now) else -math.inf
+
+    def _is_overload(self, now: float) -> bool:
+        return now - self._alarm.last <= CALM_SECONDS
 
     def began(self, now: float, youngest_waited: float) -> None:
         """A go begins with what has waited at least so long."""

@@ -49,7 +49,8 @@ class Batcher:
 
     `run_in` starts a piece of work in another thread, or raises. `max_rows` is the most rows of one prediction, unless a
     single caller has more. `max_waiting_rows` and `max_wait_seconds`, which is what the batches in front are likely to take,
-    bound the queue; whoever would be the first in it is always let in. A batch that takes longer than `hangs_after_seconds`
+    bound the queue; whoever would be the first in it is always let in. In an overload those who have waited for too long when
+    their turn comes are refused. A batch that takes longer than `hangs_after_seconds`
     is taken to hang, and those behind it go to another thread.
     """
 
@@ -189,10 +190,14 @@ class Batcher:
                     self._turn = None
                     return []
             self._lines.add(arrived)
-            batch, gone = self._lines.take(self._max_rows, one_by_one=self._joint.one_by_one)
+            too_early = self._allowance.came_too_early(self._clock())
+            batch, gone = self._lines.take(self._max_rows, too_early, one_by_one=self._joint.one_by_one)
             with self._guard:
                 self._waiting -= len(batch) + len(gone)
                 self._waiting_rows -= rows_in(batch) + rows_in(gone)
+            for ticket in gone:
+                if not ticket.cancelled:
+                    _tell(ticket, Overloaded())
             if batch:
                 return batch
 

@@ -41,7 +41,7 @@ class Crew:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._pool = pool
         self._seen: View | None = None
-        wait = settings.queue_milliseconds / 1000
+        wait = settings.model_queue_milliseconds / 1000
         self._stable = _quarters(Room(settings.threads, settings.queue_limit, "predict"), wait)
         # Of their own, and with a short queue: versions on trial that hang take no thread from the stable ones.
         self._trial = _quarters(Room(settings.threads, settings.threads, "trial"), wait)
@@ -125,7 +125,7 @@ class Crew:
                 answer = error
             done(answer)
 
-        return self._place(attempt).solos.of(version).submit(work)
+        return self._place(attempt).solos.of(version).submit(work, lambda: done(Overloaded()))
 
     def _batcher(self, attempt: Attempt) -> Batcher | None:
         version, choice = attempt.version, attempt.choice

@@ -19,10 +19,11 @@ from stagedoor.errors import Overloaded
 class _Work:
     """One request, told from others by being itself."""
 
-    __slots__ = ("came", "run")
+    __slots__ = ("came", "refuse", "run")
 
-    def __init__(self, run: Callable[[], None], came: float) -> None:
+    def __init__(self, run: Callable[[], None], refuse: Callable[[], None], came: float) -> None:
         self.run = run
+        self.refuse = refuse
         self.came = came
 
 
@@ -30,7 +31,8 @@ class Solo:
     """One version's requests, in the order in which they come. Safe to use from any number of threads.
 
     `side_by_side` is how many run at once: with more than there are cores for, each would be slower, and the event loop would
-    wait for a core. One that takes longer than `HANGS_AFTER_SECONDS` is taken to hang, and does not count.
+    wait for a core. One that takes longer than `HANGS_AFTER_SECONDS` is taken to hang, and does not count. In an overload
+    whoever has waited for too long when their turn comes is refused.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Solo:
         self._clock = clock
         self._allowance = Allowance(max_wait_seconds, alarm=alarm)
         self._side_by_side = side_by_side
+        self._always = side_by_side + 1 if math.isfinite(side_by_side) else 1  # or a core waits for its next
         self._guard = Lock()
         self._waiting: deque[_Work] = deque()
         self._in_hand: dict[_Work, float] = {}  # and when they began
@@ -57,15 +60,18 @@ class Solo:
     def has_room(self) -> bool:
         """Whether one more would be answered in time; also for who has yet to read it."""
         on_their_way = self.on_their_way
-        if not on_their_way:
+        if on_their_way < self._always:
             return True
         return on_their_way < self._room.places and self._allowance.admits(on_their_way + 1, on_their_way + 1, self._clock())
 
-    def submit(self, work: Callable[[], None]) -> Callable[[], bool]:
-        """Have `work` run by a thread. Returns what takes it back, if it has not begun. Raises Overloaded."""
+    def submit(self, work: Callable[[], None], refuse: Callable[[], None]) -> Callable[[], bool]:
+        """Have `work` run by a thread, or `refuse` where that would be too late. Raises Overloaded.
+
+        Returns what takes it back, if it has not begun.
+        """
         if not self.has_room():
             raise Overloaded
-        mine = _Work(work, self._clock())
+        mine = _Work(work, refuse, self._clock())
         with self._guard:
             self._waiting.append(mine)
         try:
@@ -108,14 +114,21 @@ class Solo:
 
     def _do(self, work: _Work) -> None:
         began = self._clock()
+        try:
+            if work.came < self._allowance.came_too_early(began):
+                work.refuse()
+            else:
+                self._run(work, began)
+        finally:
+            with self._guard:
+                del self._in_hand[work]
+
+    def _run(self, work: _Work, began: float) -> None:
         self._allowance.began(began, began - work.came)
         try:
             work.run()
         finally:
-            with self._guard:
-                side_by_side = len(self._in_hand)
-                del self._in_hand[work]
-            self._allowance.ended(self._clock() - began, side_by_side)
+            self._allowance.ended(self._clock() - began, len(self._in_hand))
 
     def _is_handed_on(self) -> bool:
         """Whether the rest will be done by the next free thread; if none can be had, it is for this one."""

@@ -61,9 +61,10 @@ class Lines:
             else:
                 line.append(ticket)
 
-    def take(self, max_rows: int, *, one_by_one: bool) -> tuple[list[Ticket], list[Ticket]]:
-        """Those who go next, all of one kind, in the order they came, and those who have left in front of them.
+    def take(self, max_rows: int, too_early: float, *, one_by_one: bool) -> tuple[list[Ticket], list[Ticket]]:
+        """Those who go next, all of one kind, in the order they came, and who of those in front of them does not.
 
+        That is whoever has left, and whoever came before `too_early`, who is to be told.
         There must be somebody in line. Kinds take turns, so that none waits until there is no more of another.
         """
         kind, line = next(iter(self._lines.items()))
@@ -75,7 +76,8 @@ class Lines:
         with self._guard:
             while line:
                 ticket = line[0]
-                if ticket.cancelled:
+                if ticket.cancelled or ticket.at < too_early:
+                    ticket.begun = not ticket.cancelled
                     gone.append(line.popleft())
                     continue
                 size = ticket.inputs.rows

@@ -90,7 +90,12 @@ class Settings(BaseSettings):
     queue_milliseconds: float = Field(
         10.0,
         gt=0,
-        description="How long requests may wait for a busy worker, or a model, once more come than can be answered.",
+        description="How long requests may wait for a busy worker, once more come than can be answered.",
+    )
+    model_queue_milliseconds: float = Field(
+        5.0,
+        gt=0,
+        description="How long requests may wait for a model that runs in threads, once more come than can be answered.",
     )
     inline_below_microseconds: int = Field(
         300, ge=0, description="Models whose warm prediction is quicker run in the event loop, without a thread."

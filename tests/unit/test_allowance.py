@@ -1,5 +1,9 @@
 """How much may be on its way while more comes than can be answered."""
 
+import math
+
+import pytest
+
 from serving.alarm import Alarm
 from serving.allowance import BEARABLE, CALM_SECONDS, FEW, Allowance
 from serving.standing import LASTING_SECONDS, Standing
@@ -78,6 +82,15 @@ def test_once_nobody_has_been_refused_for_a_while_it_is_over() -> None:
     assert not asks(allowance, FEW, now + 0.9 * CALM_SECONDS)
     assert not asks(allowance, FEW, now + 1.8 * CALM_SECONDS), "the last one was refused half as long ago"
     assert asks(allowance, FEW, now + 2.9 * CALM_SECONDS)
+
+
+def test_who_has_waited_for_too_long_is_too_early_in_an_overload_and_at_no_other_time() -> None:
+    allowance = Allowance(WAIT)
+    now = busy(1, GO, allowance)
+    assert allowance.came_too_early(now) == -math.inf
+    assert not asks(allowance, FEW + 1, now)
+    assert allowance.came_too_early(now + 0.1) == pytest.approx(now + 0.1 - allowance.patience)
+    assert allowance.came_too_early(now + 1.1 * CALM_SECONDS) == -math.inf
 
 
 def test_what_one_worker_has_found_out_holds_for_all() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from serving.alarm import Alarm
 from serving.batching import TURN_SECONDS, Batcher, Ticket
 from stagedoor.errors import Overloaded
 from tests.batching_world import CHECK, Bench, Told, Twice, tensor
@@ -186,6 +187,27 @@ def test_a_slow_model_has_its_callers_wait_for_five_batches_whatever_the_bound_i
     bench.run()
     bench.submit(2.0)
     assert bench.run() == [[[2.0 * number]] for number in range(1, 8)]
+
+
+@pytest.mark.parametrize(("sounds", "answered"), [(0, 5), (1, 2)])
+def test_who_was_let_in_before_it_was_known_for_an_overload_is_refused_once_late(sounds: int, answered: int) -> None:
+    alarm = Alarm()
+
+    def during(number: int) -> None:
+        bench.clock.now += 1.0 if number == 1 else 3.0  # five times the quickest may be waited for
+        if sounds:
+            alarm.sound(bench.clock.now)
+
+    predictor = Twice(during)
+    bench = Bench(predictor, max_rows=1, max_wait_seconds=1.5, alarm=alarm)
+    bench.submit(1.0)
+    bench.run()
+    bench.clock.now += 1.0
+    tickets = bench.submit(1.0, 2.0, 3.0, 4.0, 5.0)
+    assert bench.run()[1:] == [[[2.0 * number]] for number in range(1, answered + 1)] + ["Overloaded"] * (5 - answered)
+    assert predictor.calls == [1] * (1 + answered)
+    assert not any(ticket.cancel() for ticket in tickets), "it is too late to leave"
+    assert bench.batcher.waiting_rows == 0
 
 
 def test_a_busy_model_gives_its_thread_to_others_now_and_then() -> None:

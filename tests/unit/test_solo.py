@@ -13,6 +13,8 @@ from serving.solo import Solo
 from stagedoor.errors import Overloaded
 
 EACH = 0.010
+PATIENCE = 5
+"""Goes."""
 
 
 class Threads:
@@ -38,15 +40,25 @@ class Site:
     def __init__(self, side_by_side: float = math.inf) -> None:
         self.now = 0.0
         self.room = Threads()
-        self.done: list[int] = []
+        self.refused = 0
         self.solo = Solo(self.room, 0.010, side_by_side, clock=lambda: self.now)  # type: ignore[arg-type]
 
     def work(self) -> None:
         self.now += EACH
 
+    def refuse(self) -> None:
+        self.refused += 1
+
+    def submit(self, work: Callable[[], Any]) -> Callable[[], bool]:
+        return self.solo.submit(work, self.refuse)
+
+    def run(self) -> None:
+        while self.room.waiting:
+            self.room.do_one()
+
     def ask(self) -> bool:
         try:
-            self.solo.submit(self.work)
+            self.submit(self.work)
         except Overloaded:
             return False
         return True
@@ -68,12 +80,11 @@ def test_a_few_who_come_again_as_soon_as_they_are_answered_are_never_refused() -
         site.now += EACH
         left -= 1
         if left > FEW:
-            site.solo.submit(work)
+            site.submit(work)
 
     for _ in range(FEW - 1):  # each thinks of its next question while its answer is not counted as given
-        site.solo.submit(work)
-    while site.room.waiting:
-        site.room.do_one()
+        site.submit(work)
+    site.run()
     assert left <= FEW
 
 
@@ -92,7 +103,7 @@ def test_three_times_what_can_be_done_leaves_those_accepted_in_time() -> None:
                 ask_again()
 
         try:
-            site.solo.submit(work)
+            site.submit(work)
         except Overloaded:
             return False
         return True
@@ -103,10 +114,35 @@ def test_three_times_what_can_be_done_leaves_those_accepted_in_time() -> None:
             refused += not ask()
 
     ask()
-    while site.room.waiting:
-        site.room.do_one()
+    site.run()
     assert refused > 1500
     assert max(waits[3 * FEW :]) <= 6 * EACH, "five goes and one more may be on their way"
+
+
+def test_those_let_in_before_it_was_known_for_an_overload_are_refused_once_they_are_late() -> None:
+    site = Site(side_by_side=1)
+    site.ask()
+    site.run()
+    for crowd, late in ((FEW, 0), (FEW + 1, FEW - PATIENCE - 1)):
+        began = site.now
+        taken = sum(site.ask() for _ in range(crowd))
+        site.run()
+        assert taken == FEW
+        assert site.refused == late
+        assert round((site.now - began) / EACH) == taken - late, "nothing is run that nobody gets"
+        assert site.solo.on_their_way == 0
+
+
+def test_no_core_waits_for_its_next_however_slow_the_machine_has_become() -> None:
+    site = Site(side_by_side=2)
+    site.ask()
+    site.run()
+    while sum(site.ask() for _ in range(FEW + 1)) != 3:  # one in each hand, and the next
+        site.now += 10 * EACH
+        site.run()
+        site.submit(lambda: setattr(site, "now", site.now + 10 * EACH))
+        site.run()
+    assert not site.solo.has_room()
 
 
 def test_no_more_run_side_by_side_than_there_are_cores_for() -> None:
@@ -122,9 +158,8 @@ def test_no_more_run_side_by_side_than_there_are_cores_for() -> None:
         running -= 1
 
     for _ in range(10):
-        site.solo.submit(work)
-    while site.room.waiting:
-        site.room.do_one()
+        site.submit(work)
+    site.run()
     assert most == 2
     assert site.solo.on_their_way == 0, "and nobody is forgotten"
 
@@ -133,9 +168,8 @@ def test_they_run_in_the_order_in_which_they_came() -> None:
     site = Site(side_by_side=1)
     order: list[int] = []
     for number in range(20):
-        site.solo.submit(lambda number=number: order.append(number))  # type: ignore[misc]
-    while site.room.waiting:
-        site.room.do_one()
+        site.submit(lambda number=number: order.append(number))  # type: ignore[misc]
+    site.run()
     assert order == list(range(20))
 
 
@@ -144,14 +178,14 @@ def test_one_that_hangs_leaves_its_core_to_others() -> None:
     done: list[str] = []
 
     def hang() -> None:
-        site.solo.submit(lambda: done.append("behind"))
+        site.submit(lambda: done.append("behind"))
         site.room.do_one()
         assert done == []
         site.now += HANGS_AFTER_SECONDS
-        site.solo.submit(lambda: done.append("later"))
+        site.submit(lambda: done.append("later"))
         site.room.do_one()
 
-    site.solo.submit(hang)
+    site.submit(hang)
     site.room.do_one()
     assert done == ["behind", "later"]
 
@@ -162,8 +196,7 @@ def test_a_thread_is_given_back_now_and_then() -> None:
         site.ask()
     site.room.do_one()
     assert TURN_SECONDS < site.now < TURN_SECONDS + 2 * EACH
-    while site.room.waiting:
-        site.room.do_one()
+    site.run()
     assert site.solo.on_their_way == 0
 
 
@@ -173,29 +206,28 @@ def test_whoever_ends_its_thread_leaves_the_rest_to_another() -> None:
     def end() -> None:
         raise SystemExit
 
-    site.solo.submit(end)
+    site.submit(end)
     site.ask()
     for _ in range(2):
         with contextlib.suppress(SystemExit):
             site.room.do_one()
-    while site.room.waiting:
-        site.room.do_one()
+    site.run()
     assert site.now == EACH
     assert site.solo.on_their_way == 0
 
 
 def test_work_that_was_taken_back_or_never_let_in_leaves_its_place() -> None:
     site = Site()
-    take_back = site.solo.submit(site.work)
+    take_back = site.submit(site.work)
     assert take_back()
     assert not take_back()
     site.room.is_closed = True
     with pytest.raises(Overloaded):
-        site.solo.submit(site.work)
+        site.submit(site.work)
     site.room.is_closed = False
     assert site.solo.on_their_way == 0
     site.room.do_one()
     assert site.now == 0.0
-    too_late = site.solo.submit(site.work)
+    too_late = site.submit(site.work)
     site.room.do_one()
     assert not too_late()

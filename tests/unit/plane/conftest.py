@@ -251,7 +251,7 @@ def gate() -> Iterator[Gate]:
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[Stage]:
     """A stage on which nobody loses patience."""
-    made = Stage(tmp_path, predict_timeout_seconds=20.0, queue_milliseconds=60_000.0)
+    made = Stage(tmp_path, predict_timeout_seconds=20.0, model_queue_milliseconds=60_000.0)
     yield made
     made.plane.close()
 
@@ -269,7 +269,7 @@ def crowd(patient: Stage, threads: ThreadPoolExecutor, gate: Gate) -> Crowd:
 
 @pytest.fixture
 def hasty(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path, queue_milliseconds=60_000.0)
+    made = Stage(tmp_path, model_queue_milliseconds=60_000.0)
     yield made
     made.plane.close()
 

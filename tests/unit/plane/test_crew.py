@@ -179,7 +179,7 @@ def test_of_a_version_that_has_not_answered_yet_nobody_knows_that_it_would_be_to
     stage.set(ONLY, one)
     asked = [crowd.ask()]
     assert until(lambda: gate.rows == [1])
-    time.sleep(5 * stage.settings.queue_milliseconds / 1000)
+    time.sleep(5 * stage.settings.model_queue_milliseconds / 1000)
     asked += [crowd.ask() for _ in range(3)]
     assert until(lambda: waiting(stage, one, PLAIN) == 3)
     gate.opened.set()

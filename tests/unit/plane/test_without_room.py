@@ -115,7 +115,7 @@ def test_predictions_that_need_cores_run_side_by_side_on_this_workers_part_of_th
             running -= 1
 
         for _ in range(9):
-            solos.of(one).submit(work)
+            solos.of(one).submit(work, work)
         while room.calls:
             room.calls.pop()()
         return found
