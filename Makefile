@@ -33,7 +33,7 @@ watch: $(VENV)/.installed-demo ## While the demo runs, in another terminal: a ba
 
 test: lint ## Every check and every test; TESTS=tests/unit for some
 	@echo "== pytest"
-	$(BIN)/python -m pytest $(TESTS) -n $(SIDE_BY_SIDE) --dist loadfile --session-timeout=$(SECONDS_FOR_TESTS)
+	$(BIN)/python -m pytest $(TESTS) -n $(SIDE_BY_SIDE) --dist loadfile --no-loadscope-reorder --session-timeout=$(SECONDS_FOR_TESTS)
 
 lint: $(VENV)/.installed-dev ## Format, lint, types, import contracts, dependencies
 	@echo "== ruff format"; $(BIN)/ruff format --check .
