@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         description="How long requests may wait for a model that runs in threads, once more come than can be answered.",
     )
     inline_below_microseconds: int = Field(
-        300, ge=0, description="Models whose warm prediction is quicker run in the event loop, without a thread."
+        300, ge=0, description="ONNX models whose warm prediction is quicker run in the event loop, without a thread."
     )
     metrics_need_token: bool = Field(default=False, description="Show `/metrics` only to tokens with the role viewer.")
     log_requests: bool = Field(default=True, description="Write one log line for each prediction.")

@@ -24,11 +24,11 @@ _PATH: Final = re.compile(r"(?<![\w:/.])(?:[A-Za-z]:\\|/)[^\s'\"<>|:;,)]*")
 class Version:
     """A version that is loaded and warm.
 
-    `warm_seconds` is the least time of one row, 0 if it could not be tried; `quick` says that it is below the
-    setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took. `rows_apart`: a
-    trial has shown that each row is answered by itself. `batchable`: that, and the model may be given rows of several callers
-    without anybody asking for it, since its file leaves the number of rows free or its metadata says `stagedoor_batch: true`.
-    `cores` is how many one prediction keeps busy, 0 where it may wait for something else.
+    `warm_seconds` is the least time of one row, 0 if it could not be tried. `quick`: it waits for nothing but a core, and that
+    time is below the setting, so that a thread would cost more than the prediction. `memory_bytes` is what loading it took.
+    `rows_apart`: a trial has shown that each row is answered by itself. `batchable`: that, and the model may be given rows of
+    several callers without anybody asking for it, since its file leaves the number of rows free or its metadata says
+    `stagedoor_batch: true`. `cores` is how many one prediction keeps busy, 0 where it may wait for something else.
     """
 
     name: str
@@ -65,7 +65,9 @@ def load_version(folder: Path, name: str, version: str, digest: str, options: Lo
         raise OverBudget("Loading it took more memory than there is. Make the model smaller or the machine larger.") from error
     except (Exception, SystemExit) as error:  # a framework, or code that was logged with the model, may raise anything
         raise LoadFailed(_sentence(error)) from error
-    quick = 0 < warm_seconds * 1e6 < options.inline_below_microseconds
+    cores = getattr(predictor, "cores", 0)
+    # What may wait for something else may do so for as long as it likes, and in the event loop everybody would wait with it.
+    quick = cores > 0 and 0 < warm_seconds * 1e6 < options.inline_below_microseconds
     grown = max(anonymous_bytes() - before, 0)
     batchable = rows_apart and (bool(predictor.inputs) or mlmodel.metadata.get(METADATA_BATCH) is True)
     compiled = flavor == names.FLAVOR_COMPILED
@@ -82,7 +84,7 @@ def load_version(folder: Path, name: str, version: str, digest: str, options: Lo
         rows_apart,
         batchable,
         compiled,
-        getattr(predictor, "cores", 0),
+        cores,
     )
 
 

@@ -140,6 +140,7 @@ def gateway(tmp_path: Path, models: dict[str, ModelEntry]) -> Iterator[Running]:
         "STAGEDOOR_STATE_DIR": str(paths.root),
         "STAGEDOOR_PREDICT_TIMEOUT_SECONDS": "30",
         "STAGEDOOR_QUEUE_MILLISECONDS": "10000",  # a machine that is busy with other tests is no overload
+        "STAGEDOOR_MODEL_QUEUE_MILLISECONDS": "10000",
     }
     log = tmp_path / "gateway.log"
     with log.open("wb") as sink:

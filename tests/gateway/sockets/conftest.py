@@ -252,6 +252,7 @@ def started(
         "STAGEDOOR_MAX_ROWS": str(MAX_ROWS),
         "STAGEDOOR_PREDICT_TIMEOUT_SECONDS": "2",
         "STAGEDOOR_QUEUE_MILLISECONDS": "1000",  # a machine that is busy with other tests is no overload
+        "STAGEDOOR_MODEL_QUEUE_MILLISECONDS": "1000",
         "STAGEDOOR_LOAD_WAIT_SECONDS": "1",
         "STAGEDOOR_DEFAULT_MODEL": "cancer",
         "STAGEDOOR_STALE_AFTER_SECONDS": "3600",

@@ -106,6 +106,12 @@ def test_a_model_of_fixed_batch_size_is_timed_with_its_whole_example() -> None:
     assert set(predictor.rows) == {5}
 
 
+def test_python_code_is_never_quick_for_it_may_wait_for_anything(build_code: Build) -> None:
+    version = load(build_code("return [1.0]", example=[1.0]), inline_below_microseconds=10_000_000)
+    assert version.warm_seconds > 0
+    assert (version.quick, version.cores) == (False, 0)
+
+
 def test_a_model_that_fails_on_its_own_example_is_refused(build_code: Build) -> None:
     with pytest.raises(LoadFailed, match="its own input example: ValueError: no good"):
         load(build_code("raise ValueError('no good')", example=[1.0]))
