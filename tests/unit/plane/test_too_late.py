@@ -1,5 +1,6 @@
 """Who was let in before it was known for an overload, and whose turn comes too late: refused, and counted all the same."""
 
+import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +18,16 @@ from .conftest import ONLY, PLAIN, Crowd, Gate, Stage, adds_up, headers_of, on_t
 
 ALONE = Tuning(batch=0)
 BEHIND = 3
-MODEL = "too-late"
-"""Of no other test: those who share a version's name share its alarm."""
+_names = (f"too-late-{number}" for number in itertools.count())
+"""Each of one test alone: those who share a version's name share its alarm, which goes on for half a second."""
 
 
 class Soon(Gate):
     """Answers the first one at once, so that it is known how quick it can be; with the second there is an overload."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = next(_names)
 
     def __call__(self, inputs: Inputs) -> Outputs:
         if not self.rows:
@@ -30,7 +35,7 @@ class Soon(Gate):
             return twice(inputs)
         answer = super().__call__(inputs)
         for number in ("1", "2"):
-            Alarm.of(MODEL, number).sound(time.perf_counter())
+            Alarm.of(self.name, number).sound(time.perf_counter())
         return answer
 
 
@@ -56,7 +61,7 @@ def strict(tmp_path: Path) -> Iterator[Stage]:
 )
 def test_they_are_refused(strict: Stage, soon: Soon, route: Route, told: tuple[int, str | None, str], tuning: Tuning) -> None:
     judged = route.arms[-1].version
-    one = version(judged, soon, name=MODEL, quick=False, batchable=True, cores=10_000)
+    one = version(judged, soon, name=soon.name, quick=False, batchable=True, cores=10_000)
     strict.set(route, version("1", twice), one, tuning=tuning)
     assert strict.ask().status == 200
     with ThreadPoolExecutor(1 + BEHIND) as threads:
